@@ -1,0 +1,46 @@
+"""Binary sensors: flags, problems and whether a device answers."""
+
+from typing import override
+
+from homeassistant.components.binary_sensor import BinarySensorEntity
+from homeassistant.const import Platform
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator
+from .entity import LocalSolarEntity, points_on
+from .points import Device, Point
+from .quantities import presentation
+
+PARALLEL_UPDATES = 0
+
+
+async def async_setup_entry(
+    hass: HomeAssistant,
+    entry: LocalSolarConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+) -> None:
+    """Add a binary sensor for each point that is shown as one."""
+    coordinator = entry.runtime_data
+    async_add_entities(
+        LocalSolarBinarySensor(coordinator, device, point)
+        for device, point in points_on(coordinator, Platform.BINARY_SENSOR)
+    )
+
+
+class LocalSolarBinarySensor(LocalSolarEntity, BinarySensorEntity):
+    """Shows one point that is true or false."""
+
+    def __init__(
+        self, coordinator: LocalSolarCoordinator, device: Device, point: Point
+    ) -> None:
+        """Take the class from the point's quantity."""
+        super().__init__(coordinator, device, point)
+        self._attr_device_class = presentation(point).binary_class
+
+    @property
+    @override
+    def is_on(self) -> bool | None:
+        """The reading."""
+        value = self.reading
+        return value if isinstance(value, bool) else None

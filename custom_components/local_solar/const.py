@@ -1,0 +1,27 @@
+"""Names that several modules of the integration share."""
+
+import logging
+from typing import Final
+
+DOMAIN: Final = "local_solar"
+LOGGER: Final = logging.getLogger(__package__)
+
+CONF_KIND: Final = "kind"
+"""What an entry is: a key of ``coordinators.COORDINATORS``."""
+CONF_LINK: Final = "link"
+CONF_UNIT_ID: Final = "unit_id"
+CONF_IDENTIFICATION: Final = "identification"
+CONF_SPACING: Final = "message_spacing"
+"""Quiet time between messages, in milliseconds."""
+CONF_MAX_WORDS: Final = "max_words"
+CONF_PROFILE: Final = "profile"
+
+KIND_GROWATT: Final = "growatt"
+
+DEFAULT_UNIT_ID: Final = 1
+DEFAULT_SPACING: Final = 850
+"""Milliseconds; the least command period that Growatt's documents name."""
+DEFAULT_MAX_WORDS: Final = 125
+
+AUTOMATIC: Final = "automatic"
+"""The profile option that leaves the choice to the identification."""

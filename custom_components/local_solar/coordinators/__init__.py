@@ -1,0 +1,1 @@
+"""Coordinators: one module per kind of entry, on a common base."""

@@ -1,0 +1,228 @@
+"""What every coordinator does: counters that last, publishing only what changed, sleep.
+
+An entity registers with the id of its point as context. That tells the
+coordinator which points are worth reading, and which entities to write after a
+poll: only those whose own value or availability changed.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Final, override
+
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
+from homeassistant.util import dt as dt_util
+
+from ..const import LOGGER
+from ..counters import CounterGuard
+from ..points import Device, Point, PointId, Quantity, Snapshot, Value, Visibility
+
+type LocalSolarConfigEntry = ConfigEntry[LocalSolarCoordinator]
+
+POLL_INTERVAL: Final = timedelta(seconds=10)
+
+FIRST_PROBE: Final = timedelta(seconds=20)
+LAST_PROBE: Final = timedelta(minutes=5)
+"""A silent device is asked again after 20 s, then after twice as long up to 5 minutes."""
+
+ALWAYS_REPORTED: Final = frozenset({Quantity.POWER})
+"""Quantities written after every poll, changed or not: integrals over power need to know
+that a value still holds."""
+
+_NOTHING: Final[Mapping[str, Value | None]] = {}
+_MISSING: Final = object()
+"""Published state of a point without a reading."""
+
+CONNECTED: Final = Point(
+    key="connected",
+    name="Connection",
+    quantity=Quantity.CONNECTIVITY,
+    visibility=Visibility.SHOWN,
+    diagnostic=True,
+)
+"""Whether the device answers; every device that is asked has it."""
+
+
+class AsleepError(Exception):
+    """A device does not answer. The message says what happened instead."""
+
+
+def unique_id(point: PointId) -> str:
+    """Return the unique id of an entity: never built from an address."""
+    return "_".join(point)
+
+
+class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
+    """Polls the devices of one entry.
+
+    A family's coordinator calls ``set_devices`` before the first refresh and
+    implements ``_async_poll`` and ``_async_probe``.
+    """
+
+    config_entry: LocalSolarConfigEntry
+
+    def __init__(self, hass: HomeAssistant, entry: LocalSolarConfigEntry) -> None:
+        """Poll for ``entry``."""
+        super().__init__(
+            hass,
+            LOGGER,
+            config_entry=entry,
+            name=entry.title,
+            update_interval=POLL_INTERVAL,
+        )
+        self.devices: tuple[Device, ...] = ()
+        self.counters = CounterGuard()
+        self.awake = True
+        self.asleep_because = ""
+        self.failed: Mapping[str, str] = {}
+        self._counters: tuple[tuple[PointId, Quantity], ...] = ()
+        self._always: frozenset[PointId] = frozenset()
+        self._published: dict[PointId, object] = {}
+
+    # -- to be given by the family ------------------------------------------------
+
+    @abstractmethod
+    async def _async_poll(
+        self, wanted: set[PointId]
+    ) -> dict[str, dict[str, Value | None]]:
+        """Return what is known of the ``wanted`` points. Raises ``AsleepError``."""
+
+    @abstractmethod
+    async def _async_probe(self) -> bool:
+        """Return whether a silent device answers again, at the least cost to the bus."""
+
+    # -- points -------------------------------------------------------------------
+
+    def set_devices(self, devices: tuple[Device, ...]) -> None:
+        """Say what devices there are."""
+        self.devices = devices
+        points = [
+            ((device.identity.id, point.key), point.quantity)
+            for device, point in self.points()
+        ]
+        self._counters = tuple(item for item in points if item[1].is_counter)
+        self._always = frozenset(
+            point for point, quantity in points if quantity in ALWAYS_REPORTED
+        )
+
+    def points(self) -> Iterator[tuple[Device, Point]]:
+        """Go through all points that may become entities."""
+        for device in self.devices:
+            for point in device.points:
+                if point.visibility is not Visibility.RAW:
+                    yield device, point
+
+    def wanted(self) -> set[PointId]:
+        """Return the points of enabled entities.
+
+        Before there are entities: those that will be, by the registry.
+        """
+        if self._listeners:
+            return set(self.async_contexts())
+        registry = er.async_get(self.hass)
+        known = {
+            entity.unique_id: entity.disabled_by is None
+            for entity in er.async_entries_for_config_entry(
+                registry, self.config_entry.entry_id
+            )
+        }
+        return {
+            (device.identity.id, point.key)
+            for device, point in self.points()
+            if known.get(
+                unique_id((device.identity.id, point.key)),
+                point.visibility is Visibility.SHOWN,
+            )
+        }
+
+    def has(self, point: PointId) -> bool:
+        """Return whether there is a current reading of a point (it may be ``None``)."""
+        return point[1] in self.data.get(point[0], {})
+
+    def value(self, point: PointId) -> Value | None:
+        """Return the value of a point."""
+        return self.data.get(point[0], {}).get(point[1])
+
+    # -- polling ------------------------------------------------------------------
+
+    @override
+    async def _async_update_data(self) -> Snapshot:
+        """Poll, or ask a silent device whether it is back."""
+        snapshot: dict[str, dict[str, Value | None]] = {}
+        if self.awake or await self._async_probe():
+            try:
+                snapshot = await self._async_poll(self.wanted())
+                self._wake_up()
+            except AsleepError as err:
+                self._fall_asleep(str(err))
+        else:
+            self._fall_asleep(self.asleep_because)
+        self._keep_counters(snapshot)
+        for device in self.devices:
+            if any(point is CONNECTED for point in device.points):
+                snapshot.setdefault(device.identity.id, {})[CONNECTED.key] = self.awake
+        return snapshot
+
+    def _wake_up(self) -> None:
+        if not self.awake:
+            LOGGER.info("%s answers again", self.name)
+        self.awake, self.asleep_because = True, ""
+        self.update_interval = POLL_INTERVAL
+
+    def _fall_asleep(self, reason: str) -> None:
+        """Probe ever less often; say once why."""
+        if self.awake:
+            LOGGER.info(
+                "%s does not answer (%s). This is normal at night; it is asked again"
+                " every few minutes",
+                self.name,
+                reason,
+            )
+            self.update_interval = FIRST_PROBE
+        else:
+            interval = self.update_interval or FIRST_PROBE
+            self.update_interval = min(2 * interval, LAST_PROBE)
+        self.awake, self.asleep_because = False, reason
+
+    def _keep_counters(self, snapshot: dict[str, dict[str, Value | None]]) -> None:
+        """Pass counters through the guard; those not read keep their last value."""
+        now = dt_util.now()
+        for point, quantity in self._counters:
+            device, key = point
+            read = snapshot.get(device, _NOTHING).get(key)
+            counted = self.counters.accept(
+                point, quantity, read if isinstance(read, int | float) else None, now
+            )
+            if counted is not None:
+                snapshot.setdefault(device, {})[key] = counted
+
+    @callback
+    def restore_counter(
+        self, point: PointId, quantity: Quantity, value: float, at: datetime
+    ) -> None:
+        """Take in the value that an entity had before the restart."""
+        device, key = point
+        self.counters.restore(
+            point, quantity, value, dt_util.as_local(at), dt_util.now()
+        )
+        values = {**self.data.get(device, _NOTHING), key: self.counters.value(point)}
+        self.data = {**self.data, device: values}
+
+    # -- publishing ---------------------------------------------------------------
+
+    @callback
+    @override
+    def async_update_listeners(self) -> None:
+        """Tell the entities whose value or availability changed, and no others."""
+        data = self.data if self.last_update_success else {}
+        published, always = self._published, self._always
+        point: PointId
+        for update, point in list(self._listeners.values()):  # type: ignore[assignment]
+            state = data.get(point[0], _NOTHING).get(point[1], _MISSING)
+            if published.get(point) == state and point not in always:
+                continue
+            published[point] = state
+            update()

@@ -1,0 +1,187 @@
+"""Polls one Growatt inverter over Home Assistant's shared Modbus connection."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import override
+
+from modbus_connection import ModbusConnectionError, ModbusError, ModbusUnit
+
+from homeassistant.components.modbus import async_get_unit
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import (
+    ConfigEntryError,
+    ConfigEntryNotReady,
+    HomeAssistantError,
+)
+from homeassistant.helpers.update_coordinator import UpdateFailed
+
+from ..const import (
+    AUTOMATIC,
+    CONF_IDENTIFICATION,
+    CONF_LINK,
+    CONF_MAX_WORDS,
+    CONF_PROFILE,
+    CONF_SPACING,
+    CONF_UNIT_ID,
+    DEFAULT_SPACING,
+    DOMAIN,
+    LOGGER,
+)
+from ..growatt.identify import Identification, IdentificationError, identify
+from ..growatt.inverter import Inverter, WrongInverterError
+from ..modbus.reader import is_silence
+from ..modbus_link import REQUEST_TIMEOUT, ModbusLink, explain
+from ..points import Device, PointId, Value
+from .base import CONNECTED, AsleepError, LocalSolarConfigEntry, LocalSolarCoordinator
+
+
+class GrowattCoordinator(LocalSolarCoordinator):
+    """Polls one inverter and the battery behind it."""
+
+    inverter: Inverter
+
+    def __init__(self, hass: HomeAssistant, entry: LocalSolarConfigEntry) -> None:
+        """Poll the inverter of ``entry``."""
+        super().__init__(hass, entry)
+        self.link = ModbusLink.from_json(entry.data[CONF_LINK])
+        self.unit_id: int = entry.data[CONF_UNIT_ID]
+
+    @override
+    async def _async_setup(self) -> None:
+        """Find out who answers; a sleeping inverter is set up from what is stored."""
+        unit = self._get_unit()
+        stored = Identification.from_json(self.config_entry.data[CONF_IDENTIFICATION])
+        try:
+            identified = await identify(unit, profile=self._profile_choice())
+        except ModbusConnectionError as err:
+            raise self._not_ready(err) from err
+        except ModbusError as err:
+            if not is_silence(err):
+                raise self._not_ready(err) from err
+            LOGGER.debug("%s is silent, using what was stored of it", self.name)
+            identified = stored
+            self._fall_asleep(str(err))
+        except IdentificationError as err:
+            # Some bridges answer zeros for an inverter that sleeps.
+            LOGGER.debug("%s: %s, using what was stored of it", self.name, err)
+            identified = stored
+        if identified.serial_number != stored.serial_number:
+            raise ConfigEntryError(
+                translation_domain=DOMAIN,
+                translation_key="wrong_inverter",
+                translation_placeholders=self._wrong(
+                    stored.serial_number, identified.serial_number
+                ),
+            )
+        identified = _with_known_equipment(identified, stored)
+        self._store(identified)
+        self._use(unit, identified)
+
+    def _get_unit(self) -> ModbusUnit:
+        try:
+            unit = async_get_unit(
+                self.hass, self.config_entry, self.link.params, self.unit_id
+            )
+        except HomeAssistantError as err:
+            raise ConfigEntryError(
+                translation_domain=DOMAIN,
+                translation_key="link_in_use",
+                translation_placeholders={"address": self.link.address},
+            ) from err
+        unit.require_timeout(REQUEST_TIMEOUT)
+        return unit
+
+    def _profile_choice(self) -> str | None:
+        chosen: str = self.config_entry.options.get(CONF_PROFILE, AUTOMATIC)
+        return None if chosen == AUTOMATIC else chosen
+
+    def _not_ready(self, err: ModbusError) -> ConfigEntryNotReady:
+        return ConfigEntryNotReady(
+            translation_domain=DOMAIN,
+            translation_key=explain(err, self.link),
+            translation_placeholders={
+                "address": self.link.address,
+                "unit_id": str(self.unit_id),
+                "error": str(err),
+            },
+        )
+
+    def _store(self, identified: Identification) -> None:
+        """Keep what was found for the next start at night."""
+        data = {
+            **self.config_entry.data,
+            CONF_IDENTIFICATION: identified.to_json(),
+        }
+        self.hass.config_entries.async_update_entry(self.config_entry, data=data)
+
+    def _use(self, unit: ModbusUnit, identified: Identification) -> None:
+        options = self.config_entry.options
+        self.inverter = Inverter(
+            unit,
+            identified,
+            spacing=options.get(CONF_SPACING, DEFAULT_SPACING) / 1000,
+            max_words=options.get(CONF_MAX_WORDS),
+            baud=self.link.line_baud,
+        )
+        inverter, *others = self.inverter.devices
+        self.set_devices((_with_connection(inverter), *others))
+
+    @override
+    async def _async_poll(
+        self, wanted: set[PointId]
+    ) -> dict[str, dict[str, Value | None]]:
+        poll = await self.inverter.async_poll(wanted)
+        if poll.asleep is not None:
+            raise AsleepError(poll.asleep)
+        self._note_failures(poll.failed)
+        return poll.snapshot
+
+    @override
+    async def _async_probe(self) -> bool:
+        try:
+            return await self.inverter.async_probe()
+        except WrongInverterError as err:
+            raise UpdateFailed(
+                translation_domain=DOMAIN,
+                translation_key="wrong_inverter",
+                translation_placeholders=self._wrong(err.expected, err.found),
+            ) from err
+
+    def _wrong(self, expected: str, found: str) -> dict[str, str]:
+        return {
+            "expected": expected,
+            "found": found,
+            "address": self.link.address,
+            "unit_id": str(self.unit_id),
+        }
+
+    def _note_failures(self, failed: Mapping[str, str]) -> None:
+        """Log once what cannot be read, and once when it can be again."""
+        for reason in {
+            reason for key, reason in failed.items() if key not in self.failed
+        }:
+            keys = sorted(key for key in failed if failed[key] == reason)
+            LOGGER.info("%s: cannot read %s: %s", self.name, ", ".join(keys), reason)
+        if self.failed and not failed:
+            LOGGER.info("%s: everything can be read again", self.name)
+        self.failed = failed
+
+
+def _with_connection(device: Device) -> Device:
+    """Add the point that says whether the device answers."""
+    return replace(device, points=(*device.points, CONNECTED))
+
+
+def _with_known_equipment(
+    identified: Identification, stored: Identification
+) -> Identification:
+    """Keep equipment that was once found: a battery that is off is still there."""
+    return replace(
+        identified,
+        battery=identified.battery or stored.battery,
+        battery_serial=identified.battery_serial or stored.battery_serial,
+        battery_code=identified.battery_code or stored.battery_code,
+        battery_firmware=identified.battery_firmware or stored.battery_firmware,
+        modules=max(identified.modules, stored.modules),
+        backup_box=identified.backup_box or stored.backup_box,
+    )

@@ -1,0 +1,71 @@
+"""Diagnostics: what the integration knows of an entry, and a fresh dump of its registers.
+
+The dump is a dataset that the simulator can serve (``python -m simulators growatt
+--dataset FILE``), so that an owner's download becomes a test.
+"""
+
+from typing import Any, Final
+
+from homeassistant.components.diagnostics import async_redact_data
+from homeassistant.core import HomeAssistant
+
+from .coordinators.base import LocalSolarConfigEntry
+from .coordinators.growatt import GrowattCoordinator
+from .growatt.masking import mask_serial_numbers, mask_text
+
+TO_REDACT: Final = frozenset(
+    {"host", "device", "serial_number", "battery_serial", "evidence"}
+)
+
+
+async def async_get_config_entry_diagnostics(
+    hass: HomeAssistant, entry: LocalSolarConfigEntry
+) -> dict[str, Any]:
+    """Return the diagnostics of an entry."""
+    coordinator = entry.runtime_data
+    assert isinstance(coordinator, GrowattCoordinator)
+    inverter = coordinator.inverter
+    reader = inverter.reader
+    image, missing = await inverter.async_dump()
+    mask_serial_numbers(image, inverter.profile)
+    return {
+        "entry": {
+            "data": async_redact_data(entry.data, TO_REDACT),
+            "options": dict(entry.options),
+        },
+        "identification": {
+            "profile": inverter.identified.profile,
+            "evidence": [
+                {
+                    "source": item.source,
+                    "answer": mask_text(item.answer)
+                    if "serial" in item.source
+                    else item.answer,
+                    "meaning": item.meaning,
+                }
+                for item in inverter.identified.evidence
+            ],
+        },
+        "link": {
+            "latency_ms": round(reader.timing.latency * 1000, 1),
+            "message_spacing_ms": round(reader.timing.spacing * 1000),
+            "line_baud": reader.timing.baud,
+            "reads": [
+                str(read)
+                for read in reader.plan(inverter.wanted_rows(coordinator.wanted()))
+            ],
+        },
+        "awake": coordinator.awake,
+        "asleep_because": coordinator.asleep_because,
+        "failed": dict(coordinator.failed),
+        "missing": dict(missing),
+        "values": {
+            device.identity.kind: {
+                key: str(value)
+                for key, value in coordinator.data.get(device.identity.id, {}).items()
+                if "serial" not in key
+            }
+            for device in coordinator.devices
+        },
+        "registers": image.dump(),
+    }

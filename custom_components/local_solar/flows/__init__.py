@@ -1,0 +1,1 @@
+"""Steps of the config flow: one module per family, on common pieces."""

@@ -1,0 +1,1 @@
+"""Growatt inverters. Nothing here knows Home Assistant."""

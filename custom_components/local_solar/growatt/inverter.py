@@ -1,0 +1,387 @@
+"""A Growatt inverter on a unit: its devices, and polling what is wanted of them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+import time
+from typing import Final
+
+from modbus_connection import ModbusConnectionError, ModbusError, ModbusUnit
+
+from ..modbus.image import RegisterImage, Space
+from ..modbus.reader import (
+    GarbageError,
+    ReadReport,
+    RegisterReader,
+    is_silence,
+    read_words,
+)
+from ..modbus.register import Decoder, Register
+from ..points import (
+    Device,
+    DeviceIdentity,
+    Point,
+    PointId,
+    Quantity,
+    Rhythm,
+    Value,
+    Visibility,
+)
+from .alarms import alarms_of
+from .battery import VOLTAGE_KEYS, VoltageScale, battery_model
+from .identify import Identification, read_serial_number
+from .profiles.catalogue import PROFILES
+from .profiles.profile import Part, Profile
+
+MANUFACTURER: Final = "Growatt"
+
+INTERVALS: Final[Mapping[Rhythm, float]] = {
+    Rhythm.LIVE: 10.0,
+    Rhythm.ENERGY: 60.0,
+    Rhythm.SETTINGS: 600.0,
+    Rhythm.IDENTITY: float("inf"),
+}
+"""Seconds between two reads of a row."""
+
+EARLY: Final = INTERVALS[Rhythm.LIVE] / 2
+"""A row that would fall due less than this before the next poll is read now."""
+
+ZEROS_MEAN_ASLEEP: Final = 8
+"""So many input words that are all 0 are no measurement: some bridges answer for a
+sleeping inverter."""
+
+SETS_KEPT: Final = 8
+"""Sets of wanted points for which the rows are remembered; owners change them seldom."""
+
+FAULT_CODE: Final = "fault_code"
+
+PROBLEM: Final = Point(
+    key="problem",
+    name="Problem",
+    quantity=Quantity.PROBLEM,
+    visibility=Visibility.SHOWN,
+)
+"""Whether the inverter reports a fault."""
+
+ALARMS: Final = Point(
+    key="alarms",
+    name="Alarms",
+    quantity=Quantity.ALARMS,
+    visibility=Visibility.SHOWN,
+)
+"""The faults and warnings that the inverter reports."""
+
+_ALARM_ROWS: Final = (FAULT_CODE, "fault_subcode", "warning_code", "warning_subcode")
+
+DERIVED_FROM: Final[Mapping[str, tuple[str, ...]]] = {
+    PROBLEM.key: (FAULT_CODE,),
+    ALARMS.key: _ALARM_ROWS,
+}
+"""Rows that must be read for points that no register holds."""
+
+_DEVICE_TYPE_CODE: Final = 43
+_ON_BATTERY: Final = frozenset({Part.BATTERY, Part.CONVERTER, Part.MODULE})
+
+type _RowsByDevice = Mapping[str, tuple[Register, ...]]
+
+
+class WrongInverterError(Exception):
+    """Another inverter answers where ours was."""
+
+    def __init__(self, expected: str, found: str) -> None:
+        """Name both serial numbers."""
+        super().__init__(f"expected {expected}, found {found}")
+        self.expected = expected
+        self.found = found
+
+
+@dataclass(slots=True, kw_only=True)
+class Poll:
+    """What one poll brought.
+
+    ``asleep`` says why there is nothing: no answer, or nothing but zeros.
+    ``failed`` maps keys to the reason their read failed for.
+    """
+
+    snapshot: dict[str, dict[str, Value | None]] = field(default_factory=dict)
+    asleep: str | None = None
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
+class Inverter:
+    """Reads one inverter."""
+
+    def __init__(
+        self,
+        unit: ModbusUnit,
+        identified: Identification,
+        *,
+        spacing: float,
+        max_words: int | None = None,
+        baud: int = 9600,
+    ) -> None:
+        """Read the inverter ``identified`` on ``unit``.
+
+        ``spacing`` is the quiet time between messages in seconds, ``max_words``
+        the most a request may ask for (the profile's limit unless lower).
+        """
+        self.identified = identified
+        self.profile: Profile = PROFILES[identified.profile]
+        self.image = RegisterImage()
+        self.reader = RegisterReader(
+            unit,
+            self.profile.groups,
+            max_words=min(max_words or self.profile.max_words, self.profile.max_words),
+            spacing=spacing,
+            baud=baud,
+        )
+        self._unit = unit
+        self._voltage_scale = VoltageScale(identified.battery_code)
+        self._rows = self._present_rows()
+        self._wanted: dict[frozenset[PointId], _RowsByDevice] = {}
+        self._decoders: dict[tuple[Register, ...], Decoder] = {}
+        self._counted: set[str] = set()
+        self.devices: tuple[Device, ...] = tuple(self._make_devices())
+
+    # -- who and what -----------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """Id of the inverter's own device: its serial number."""
+        return self.identified.serial_number
+
+    @property
+    def battery_id(self) -> str:
+        """Id of the battery's device."""
+        return f"{self.id}_battery"
+
+    def register(self, key: str) -> Register | None:
+        """Return the row of a point, ``None`` if this inverter has no such row."""
+        for rows in self._rows.values():
+            if (row := rows.get(key)) is not None:
+                return row
+        return None
+
+    def _present_rows(self) -> dict[str, dict[str, Register]]:
+        """Return the rows of the equipment that is there, by device and key."""
+        present: dict[str, dict[str, Register]] = {self.id: {}, self.battery_id: {}}
+        for section in self.profile.sections:
+            device = self.battery_id if section.part in _ON_BATTERY else self.id
+            for row in section.rows:
+                if not _is_present(section.part, row.point.index or 0, self.identified):
+                    continue
+                if row.key in VOLTAGE_KEYS:
+                    row = replace(row, scale=self._voltage_scale.scale)
+                present[device][row.key] = row
+        return present
+
+    def _make_devices(self) -> Iterable[Device]:
+        identified = self.identified
+        yield Device(
+            identity=DeviceIdentity(
+                id=self.id,
+                kind="inverter",
+                manufacturer=MANUFACTURER,
+                model=identified.model,
+                serial_number=identified.serial_number,
+                firmware=identified.firmware or None,
+            ),
+            points=(*self._points(self.id), PROBLEM, ALARMS),
+        )
+        if identified.battery:
+            yield Device(
+                identity=DeviceIdentity(
+                    id=self.battery_id,
+                    kind="battery",
+                    manufacturer=MANUFACTURER,
+                    model=battery_model(identified.battery_code),
+                    serial_number=identified.battery_serial,
+                    firmware=identified.battery_firmware,
+                    via=self.id,
+                ),
+                points=self._points(self.battery_id),
+            )
+
+    def _points(self, device: str) -> tuple[Point, ...]:
+        return tuple(row.point for row in self._rows[device].values())
+
+    # -- polling ------------------------------------------------------------------
+
+    async def async_poll(self, wanted: Iterable[PointId]) -> Poll:
+        """Read what is due of the ``wanted`` points and return all that is known of them.
+
+        Never raises ``ModbusError``: what failed is in the result.
+        """
+        rows = self._rows_of(frozenset(wanted))
+        report = await self.reader.read(self._due(rows), self.image)
+        if report.silent and (reason := _silence(report)) is not None:
+            return Poll(asleep=reason)
+        if self._answers_zeros(report):
+            return Poll(asleep="it answers nothing but zeros")
+        self._drop_fallen_counters(report)
+        if self._battery_voltage_rescaled():
+            rows = self._rows_of(frozenset(wanted))
+        snapshot = {
+            device: self._decoder(device_rows).decode(self.image)
+            for device, device_rows in rows.items()
+        }
+        own = snapshot.setdefault(self.id, {})
+        if (code := own.get(FAULT_CODE)) is not None:
+            own[PROBLEM.key] = bool(code)
+        if all(key in own for key in _ALARM_ROWS if self.register(key)):
+            own[ALARMS.key] = alarms_of(own)
+        return Poll(snapshot=snapshot, failed=_failures(report))
+
+    def wanted_rows(self, wanted: Iterable[PointId]) -> list[Register]:
+        """Return the rows that are read for the sake of ``wanted`` points."""
+        return [
+            row for rows in self._rows_of(frozenset(wanted)).values() for row in rows
+        ]
+
+    async def async_probe(self) -> bool:
+        """Return whether the inverter is awake, asking a sleeping one for one register only.
+
+        Raises ``WrongInverterError`` if another inverter answers in its place.
+        """
+        try:
+            await read_words(self._unit, Space.HOLDING, _DEVICE_TYPE_CODE, 1)
+            serial = await read_serial_number(self._unit, self.identified)
+        except ModbusError:
+            return False
+        if serial is not None and serial != self.identified.serial_number:
+            raise WrongInverterError(self.identified.serial_number, serial)
+        return serial is not None
+
+    async def async_dump(self) -> tuple[RegisterImage, Mapping[str, str]]:
+        """Read every row of the profile once: the image, and why keys are missing from it."""
+        image = RegisterImage()
+        report = await self.reader.read(self.profile, image)
+        return image, {**self.reader.refused, **_failures(report)}
+
+    def _rows_of(self, wanted: frozenset[PointId]) -> _RowsByDevice:
+        """Return the rows behind ``wanted`` points, by device."""
+        if (rows := self._wanted.get(wanted)) is None:
+            keys: dict[str, set[str]] = {device: set() for device in self._rows}
+            for device, key in wanted:
+                keys.get(device, set()).update(DERIVED_FROM.get(key, (key,)))
+            rows = {
+                device: tuple(row for key, row in known.items() if key in keys[device])
+                for device, known in self._rows.items()
+                if keys[device]
+            }
+            if len(self._wanted) >= SETS_KEPT:
+                self._forget_sets()
+            self._wanted[wanted] = rows
+        return rows
+
+    def _decoder(self, rows: tuple[Register, ...]) -> Decoder:
+        if (decoder := self._decoders.get(rows)) is None:
+            decoder = self._decoders[rows] = Decoder(rows)
+        return decoder
+
+    def _forget_sets(self) -> None:
+        self._wanted.clear()
+        self._decoders.clear()
+
+    def _due(self, rows: _RowsByDevice) -> list[Register]:
+        """Return the rows whose words are missing or too old."""
+        now = time.monotonic()
+        return [
+            row
+            for device_rows in rows.values()
+            for row in device_rows
+            if (seen := self.image.seen_at(row.space, row.address)) is None
+            or now - seen >= INTERVALS[row.point.rhythm] - EARLY
+        ]
+
+    # -- plausibility -------------------------------------------------------------
+
+    def _answers_zeros(self, report: ReadReport) -> bool:
+        """Return whether all measurements that came are 0, and forget them if so."""
+        reads = [
+            read
+            for read in report.reads
+            if read.space is Space.INPUT and read not in report.failed
+        ]
+        if sum(read.count for read in reads) < ZEROS_MEAN_ASLEEP or any(
+            any(self.image.get(read.space, read.address, read.count) or ())
+            for read in reads
+        ):
+            return False
+        for read in report.reads:
+            self.image.forget(read.space, read.address, read.count)
+        return True
+
+    def _drop_fallen_counters(self, report: ReadReport) -> None:
+        """Drop blocks in which a lifetime counter is 0 that was not before."""
+        for read in report.reads:
+            if read in report.failed:
+                continue
+            for row in read.registers:
+                if row.point.quantity is not Quantity.ENERGY_TOTAL:
+                    continue
+                if any(self.image.get(row.space, row.address, row.words) or ()):
+                    self._counted.add(row.key)
+                elif row.key in self._counted:
+                    report.failed[read] = GarbageError(f"{read}: {row.key} fell to 0")
+                    self.image.forget(read.space, read.address, read.count)
+                    break
+
+    def _battery_voltage_rescaled(self) -> bool:
+        """Check the scale of the battery's voltage; return whether it was corrected."""
+        battery = self._rows[self.battery_id]
+        voltage = self._raw(battery.get("battery_voltage"))
+        current = self._number(battery.get("battery_current"))
+        power = self._number(battery.get("battery_discharge_power"))
+        charging = self._number(battery.get("battery_charge_power"))
+        if voltage is None or current is None or power is None or charging is None:
+            return False
+        if not self._voltage_scale.check(voltage, current, power - charging):
+            return False
+        self._rows = self._present_rows()
+        self._forget_sets()
+        return True
+
+    def _raw(self, row: Register | None) -> int | None:
+        if row is None or not (
+            words := self.image.get(row.space, row.address, row.words)
+        ):
+            return None
+        raw = row.codec.decode(words)
+        return raw if isinstance(raw, int) else None
+
+    def _number(self, row: Register | None) -> float | None:
+        raw = self._raw(row)
+        return None if raw is None or row is None else raw / row.divisor
+
+
+def _is_present(part: Part, index: int, identified: Identification) -> bool:
+    """Return whether an inverter has the equipment that a row is about."""
+    match part:
+        case Part.STRING:
+            return index <= identified.strings
+        case Part.BATTERY:
+            return identified.battery
+        case Part.MODULE:
+            return index <= identified.modules
+        case Part.BACKUP_BOX | Part.EXTERNAL_PV:
+            return identified.backup_box
+        case Part.CONVERTER:
+            return False  # no recording shows one in use
+        case Part.INVERTER | Part.BACKUP:
+            return True
+
+
+def _silence(report: ReadReport) -> str | None:
+    """Return why nothing came back, ``None`` if the unit answered, only not with data."""
+    err = report.failed[report.reads[0]]
+    if is_silence(err) or isinstance(err, ModbusConnectionError):
+        return str(err)
+    return None
+
+
+def _failures(report: ReadReport) -> dict[str, str]:
+    return {
+        row.key: str(err)
+        for read, err in report.failed.items()
+        for row in read.registers
+    }

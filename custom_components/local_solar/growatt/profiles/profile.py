@@ -1,0 +1,188 @@
+"""What a register map of a family consists of, and the words its tables are written with."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum, auto
+from functools import partial
+from typing import Final
+
+from ...modbus.codecs import Codec, Raw
+from ...modbus.image import Space
+from ...modbus.register import Register
+from ...points import Point, Quantity, Rhythm, Setting, Visibility
+
+type Group = tuple[int, int]
+"""First and last address of a group. A read that leaves its group is refused."""
+
+SHOWN: Final = Visibility.SHOWN
+OFFERED: Final = Visibility.OFFERED
+RAW: Final = Visibility.RAW
+
+UNITS: Final[Mapping[Quantity, str]] = {
+    Quantity.POWER: "W",
+    Quantity.APPARENT_POWER: "VA",
+    Quantity.REACTIVE_POWER: "var",
+    Quantity.ENERGY_TOTAL: "kWh",
+    Quantity.ENERGY_TODAY: "kWh",
+    Quantity.REACTIVE_ENERGY: "kvarh",
+    Quantity.VOLTAGE: "V",
+    Quantity.CURRENT: "A",
+    Quantity.FREQUENCY: "Hz",
+    Quantity.TEMPERATURE: "°C",
+    Quantity.STATE_OF_CHARGE: "%",
+    Quantity.PERCENT: "%",
+    Quantity.RESISTANCE: "kΩ",
+    Quantity.CAPACITY: "Ah",
+    Quantity.DURATION: "s",
+}
+"""The unit of a row that names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedWord:
+    """Some bits of a word in which other rows live, too: read as ``codec`` reads them.
+
+    Read-only, like ``Bits``: ``codec`` itself would set the bits of the others to 0.
+    """
+
+    codec: Codec
+
+    @property
+    def words(self) -> int:
+        """As many as the codec takes."""
+        return self.codec.words
+
+    def decode(self, words: Sequence[int]) -> Raw | None:
+        """Return what the codec makes of the words."""
+        return self.codec.decode(words)
+
+    def encode(self, raw: Raw) -> tuple[int, ...]:
+        """Refuse: writing would change the other bits of the word."""
+        raise TypeError("shares its register with other values and cannot be written alone")
+
+
+class Part(StrEnum):
+    """Equipment that an inverter may have or lack; rows of a missing part are not read."""
+
+    INVERTER = auto()
+    STRING = auto()
+    """PV inputs, numbered by the row's index."""
+    BATTERY = auto()
+    CONVERTER = auto()
+    """Battery converters beyond the summary, numbered by the row's index."""
+    MODULE = auto()
+    """Battery modules, numbered by the row's index."""
+    BACKUP = auto()
+    """Emergency output (EPS)."""
+    BACKUP_BOX = auto()
+    EXTERNAL_PV = auto()
+    """Inverters of others on the backup box."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """Rows of one part."""
+
+    part: Part
+    rows: tuple[Register, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """The register map of one family.
+
+    ``groups`` are the address ranges that a read must stay inside, ``max_words``
+    the most a read may ask for, ``forbidden`` holding and input addresses that
+    must never be touched, not even by a read.
+    """
+
+    key: str
+    name: str
+    sections: tuple[Section, ...]
+    groups: Mapping[Space, tuple[Group, ...]]
+    max_words: int = 125
+    forbidden: tuple[Group, ...] = ()
+
+    @property
+    def registers(self) -> tuple[Register, ...]:
+        """All rows, in the order of the tables."""
+        return tuple(self)
+
+    def __iter__(self) -> Iterator[Register]:
+        """Go through all rows."""
+        for section in self.sections:
+            yield from section.rows
+
+
+def _rhythm(space: Space, quantity: Quantity) -> Rhythm:
+    if quantity.is_counter:
+        return Rhythm.ENERGY
+    return Rhythm.SETTINGS if space is Space.HOLDING else Rhythm.LIVE
+
+
+def _row(
+    space: Space,
+    address: int,
+    codec: Codec,
+    key: str,
+    name: str,
+    quantity: Quantity,
+    scale: float = 1,
+    visibility: Visibility = RAW,
+    /,
+    *,
+    unit: str | None = None,
+    offset: int = 0,
+    index: int | None = None,
+    options: Mapping[int, str | bool] | None = None,
+    sentinels: Iterable[int] = (),
+    rhythm: Rhythm | None = None,
+    setting: Setting | None = None,
+    diagnostic: bool = False,
+    note: str = "",
+    never_write: str = "",
+) -> Register:
+    return Register(
+        point=Point(
+            key=key,
+            name=name,
+            quantity=quantity,
+            unit=unit or UNITS.get(quantity),
+            visibility=visibility,
+            rhythm=rhythm or _rhythm(space, quantity),
+            index=index,
+            options=tuple(
+                dict.fromkeys(text for text in (options or {}).values() if isinstance(text, str))
+            ),
+            setting=setting,
+            diagnostic=diagnostic,
+        ),
+        space=space,
+        address=address,
+        codec=codec,
+        scale=scale,
+        offset=offset,
+        options=options,
+        sentinels=frozenset(sentinels),
+        note=note,
+        never_write=never_write,
+    )
+
+
+input_row: Final = partial(_row, Space.INPUT)
+"""A row of the input registers (function 4)."""
+
+holding_row: Final = partial(_row, Space.HOLDING)
+"""A row of the holding registers (function 3)."""
+
+
+def with_rows(rows: Iterable[Register], *replacements: Register) -> tuple[Register, ...]:
+    """Return ``rows`` with those of the same key replaced: a family's own meaning of a row.
+
+    Raises ``KeyError`` if a replacement replaces nothing.
+    """
+    changed = {row.key: row for row in replacements}
+    result = tuple(changed.pop(row.key, row) for row in rows)
+    if changed:
+        raise KeyError(f"no rows named {', '.join(changed)}")
+    return result

@@ -1,0 +1,273 @@
+"""One row of a register table, and decoding many rows at once.
+
+Everything else derives from rows: read plans, entities, texts, documentation,
+the simulator. ``value = (raw + offset) * scale``, with the scale as the maker
+prints it (0.1 V); it is applied as a division by a whole number, which gives
+the nearest double (231.5, not 231.50000000000003).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+import math
+from typing import Final
+
+from ..points import Point, Value
+from .codecs import Codec, Integer, Raw
+from .errors import (
+    ValueNotAnOptionError,
+    ValueNotRepresentableError,
+    ValueOutOfRangeError,
+)
+from .image import RegisterImage, Space
+
+_TOLERANCE: Final = 1e-6
+"""How far, in steps of the register, a value may be off from floating point alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Register:
+    """A row: where a point lives in a unit and how it is encoded.
+
+    Rows are equal only to themselves, which makes sets of rows cheap.
+    ``options`` maps raw numbers to option names, or to ``True`` and ``False``
+    for flags. ``sentinels`` are raw numbers that mean "not available".
+    ``source`` says where the facts come from, ``note`` what to beware of,
+    ``never_write`` why it must not be written.
+    """
+
+    point: Point
+    space: Space
+    address: int
+    codec: Codec
+    scale: float = 1
+    offset: int = 0
+    options: Mapping[int, str | bool] | None = None
+    sentinels: frozenset[int] = frozenset()
+    note: str = ""
+    never_write: str = ""
+    words: int = field(init=False)
+    numerator: int = field(init=False)
+    divisor: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Derive what decoding needs."""
+        scale = Fraction(str(self.scale))
+        object.__setattr__(self, "words", self.codec.words)
+        object.__setattr__(self, "numerator", scale.numerator)
+        object.__setattr__(self, "divisor", scale.denominator)
+
+    @property
+    def key(self) -> str:
+        """Key of the point."""
+        return self.point.key
+
+    @property
+    def end(self) -> int:
+        """First address after the row."""
+        return self.address + self.words
+
+    def decode(self, words: list[int]) -> Value | None:
+        """Return the value that ``words`` hold, ``None`` where that is "not available".
+
+        A number without an option is ``None`` too: new firmware may bring new ones.
+        """
+        raw = self.codec.decode(words)
+        if not isinstance(raw, int):
+            return raw
+        if raw in self.sentinels:
+            return None
+        if self.options is not None:
+            return self.options.get(raw)
+        scaled = (raw + self.offset) * self.numerator
+        return scaled if self.divisor == 1 else scaled / self.divisor
+
+    def encode(self, value: Value) -> tuple[int, ...]:
+        """Return the words that hold ``value``.
+
+        Raises ``ValueNotAnOptionError``, ``ValueOutOfRangeError`` or
+        ``ValueNotRepresentableError``, each naming what is allowed.
+        """
+        if self.options is not None:
+            return self._encode_raw(self._option(value), value)
+        if isinstance(self.codec, Integer):
+            return self._encode_raw(self._number(value), value)
+        if isinstance(value, bool | float):
+            raise ValueNotRepresentableError(self.key, value, "is of the wrong type")
+        return self._encode_raw(value, value)
+
+    def _option(self, value: Value) -> int:
+        options = self.options or {}
+        for raw, option in options.items():
+            if option == value and isinstance(option, bool) == isinstance(value, bool):
+                return raw
+        allowed = ", ".join(str(option) for option in options.values())
+        raise ValueNotAnOptionError(self.key, value, f"is not one of: {allowed}")
+
+    def _number(self, value: Value) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueNotRepresentableError(self.key, value, "is not a number")
+        if not math.isfinite(value):
+            raise ValueOutOfRangeError(self.key, value, "is not a finite number")
+        self._check_limits(value)
+        exact = Fraction(value) * self.divisor / self.numerator - self.offset
+        raw = round(exact)
+        if abs(exact - raw) > _TOLERANCE:
+            raise ValueNotRepresentableError(
+                self.key, value, f"is not a multiple of {self.scale}"
+            )
+        if raw in self.sentinels:
+            raise ValueNotRepresentableError(
+                self.key, value, "would read back as not available"
+            )
+        return raw
+
+    def _check_limits(self, value: float) -> None:
+        if (setting := self.point.setting) is None:
+            return
+        low, high = setting.minimum, setting.maximum
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise ValueOutOfRangeError(
+                self.key,
+                value,
+                f"is not within {low} to {high} {self.point.unit or ''}".rstrip(),
+            )
+        if (step := setting.step) and abs(
+            (steps := Fraction(value) / Fraction(str(step))) - round(steps)
+        ) > _TOLERANCE:
+            raise ValueNotRepresentableError(
+                self.key, value, f"is not a multiple of {step}"
+            )
+
+    def _encode_raw(self, raw: Raw, value: Value) -> tuple[int, ...]:
+        try:
+            return self.codec.encode(raw)
+        except OverflowError as err:
+            raise ValueOutOfRangeError(self.key, value, str(err)) from None
+        except TypeError as err:
+            raise ValueNotRepresentableError(self.key, value, str(err)) from None
+
+
+class Decoder:
+    """Decodes a fixed set of rows from an image, fast.
+
+    Rows are sorted once by how they are encoded, so that the common ones cost a
+    look-up and a division each; all others go through ``Register.decode``.
+    """
+
+    def __init__(self, registers: Iterable[Register]) -> None:
+        """Sort the rows by encoding."""
+        self.registers: Final = tuple(registers)
+        simple: dict[tuple[Space, _Form], list[tuple[str, int, int]]] = {}
+        options: dict[Space, list[tuple[str, int, Mapping[int, str | bool]]]] = {}
+        others: list[Register] = []
+        for row in self.registers:
+            if row.options is not None and row.codec == Integer() and not row.sentinels:
+                options.setdefault(row.space, []).append(
+                    (row.key, row.address, row.options)
+                )
+            elif (form := _simple_form(row)) in _LOOPS:
+                simple.setdefault((row.space, form), []).append(
+                    (row.key, row.address, row.divisor)
+                )
+            else:
+                others.append(row)
+        self._simple = tuple(
+            (space, _LOOPS[form], tuple(rows)) for (space, form), rows in simple.items()
+        )
+        self._options = tuple((space, tuple(rows)) for space, rows in options.items())
+        self._others = tuple(others)
+
+    def decode(self, image: RegisterImage) -> dict[str, Value | None]:
+        """Return key -> value for every row whose words the image knows."""
+        values: dict[str, Value | None] = {}
+        try:
+            for space, loop, rows in self._simple:
+                loop(rows, image.words[space], values)
+            for space, option_rows in self._options:
+                known = image.words[space]
+                for key, address, options in option_rows:
+                    values[key] = options.get(known[address])
+            for row in self._others:
+                known = image.words[row.space]
+                values[row.key] = row.decode(
+                    [known[place] for place in range(row.address, row.end)]
+                )
+        except KeyError:
+            return self._decode_known(image)
+        return values
+
+    def _decode_known(self, image: RegisterImage) -> dict[str, Value | None]:
+        """Decode row by row, leaving out those whose words are missing."""
+        return {
+            row.key: row.decode(words)
+            for row in self.registers
+            if (words := image.get(row.space, row.address, row.words)) is not None
+        }
+
+
+type _Form = tuple[int, bool, bool] | None
+"""Words, signed, scaled: what a fast loop exists for."""
+
+
+def _simple_form(row: Register) -> _Form:
+    """Return the form of a number with the high word first and nothing special."""
+    if (
+        not isinstance(row.codec, Integer)
+        or row.codec.low_word_first
+        or row.numerator != 1
+        or row.offset
+        or row.options is not None
+        or row.sentinels
+    ):
+        return None
+    return row.words, row.codec.signed, row.divisor != 1
+
+
+type _SimpleRows = tuple[tuple[str, int, int], ...]
+type _Loop = Callable[[_SimpleRows, dict[int, int], dict[str, Value | None]], None]
+
+
+def _decode_plain(
+    rows: _SimpleRows, known: dict[int, int], values: dict[str, Value | None]
+) -> None:
+    for key, address, _ in rows:
+        values[key] = known[address]
+
+
+def _decode_u16(
+    rows: _SimpleRows, known: dict[int, int], values: dict[str, Value | None]
+) -> None:
+    for key, address, divisor in rows:
+        values[key] = known[address] / divisor
+
+
+def _decode_s16(
+    rows: _SimpleRows, known: dict[int, int], values: dict[str, Value | None]
+) -> None:
+    for key, address, divisor in rows:
+        values[key] = ((known[address] ^ 0x8000) - 0x8000) / divisor
+
+
+def _decode_u32(
+    rows: _SimpleRows, known: dict[int, int], values: dict[str, Value | None]
+) -> None:
+    for key, address, divisor in rows:
+        values[key] = (known[address] << 16 | known[address + 1]) / divisor
+
+
+def _decode_s32(
+    rows: _SimpleRows, known: dict[int, int], values: dict[str, Value | None]
+) -> None:
+    for key, address, divisor in rows:
+        raw = known[address] << 16 | known[address + 1]
+        values[key] = ((raw ^ 0x80000000) - 0x80000000) / divisor
+
+
+_LOOPS: Final[Mapping[_Form, _Loop]] = {
+    (1, False, False): _decode_plain,
+    (1, False, True): _decode_u16,
+    (1, True, True): _decode_s16,
+    (2, False, True): _decode_u32,
+    (2, True, True): _decode_s32,
+}

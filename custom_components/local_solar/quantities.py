@@ -1,0 +1,121 @@
+"""How Home Assistant shows each quantity: the one place where that is decided."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from homeassistant.components.binary_sensor import BinarySensorDeviceClass
+from homeassistant.components.sensor import SensorDeviceClass, SensorStateClass
+from homeassistant.const import EntityCategory, Platform
+
+from .points import Point, Quantity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presentation:
+    """Classes and precision of a quantity's entities.
+
+    A quantity without a device class of its own gets its icon from ``icons.json``.
+    """
+
+    platform: Platform = Platform.SENSOR
+    device_class: SensorDeviceClass | None = None
+    binary_class: BinarySensorDeviceClass | None = None
+    state_class: SensorStateClass | None = None
+    precision: int | None = None
+    diagnostic: bool = False
+
+
+_MEASUREMENT: Final = SensorStateClass.MEASUREMENT
+_COUNTER: Final = SensorStateClass.TOTAL_INCREASING
+
+PRESENTATIONS: Final[Mapping[Quantity, Presentation]] = {
+    Quantity.POWER: Presentation(
+        device_class=SensorDeviceClass.POWER, state_class=_MEASUREMENT, precision=0
+    ),
+    Quantity.APPARENT_POWER: Presentation(
+        device_class=SensorDeviceClass.APPARENT_POWER,
+        state_class=_MEASUREMENT,
+        precision=0,
+    ),
+    Quantity.REACTIVE_POWER: Presentation(
+        device_class=SensorDeviceClass.REACTIVE_POWER,
+        state_class=_MEASUREMENT,
+        precision=0,
+    ),
+    Quantity.ENERGY_TOTAL: Presentation(
+        device_class=SensorDeviceClass.ENERGY, state_class=_COUNTER, precision=1
+    ),
+    Quantity.ENERGY_TODAY: Presentation(
+        device_class=SensorDeviceClass.ENERGY, state_class=_COUNTER, precision=1
+    ),
+    Quantity.REACTIVE_ENERGY: Presentation(
+        device_class=SensorDeviceClass.REACTIVE_ENERGY,
+        state_class=_COUNTER,
+        precision=1,
+    ),
+    Quantity.VOLTAGE: Presentation(
+        device_class=SensorDeviceClass.VOLTAGE, state_class=_MEASUREMENT, precision=1
+    ),
+    Quantity.CURRENT: Presentation(
+        device_class=SensorDeviceClass.CURRENT, state_class=_MEASUREMENT, precision=1
+    ),
+    Quantity.FREQUENCY: Presentation(
+        device_class=SensorDeviceClass.FREQUENCY, state_class=_MEASUREMENT, precision=2
+    ),
+    Quantity.TEMPERATURE: Presentation(
+        device_class=SensorDeviceClass.TEMPERATURE,
+        state_class=_MEASUREMENT,
+        precision=1,
+        diagnostic=True,
+    ),
+    Quantity.STATE_OF_CHARGE: Presentation(
+        device_class=SensorDeviceClass.BATTERY, state_class=_MEASUREMENT, precision=0
+    ),
+    Quantity.PERCENT: Presentation(state_class=_MEASUREMENT, precision=0),
+    Quantity.POWER_FACTOR: Presentation(
+        device_class=SensorDeviceClass.POWER_FACTOR,
+        state_class=_MEASUREMENT,
+        precision=2,
+    ),
+    Quantity.RESISTANCE: Presentation(
+        state_class=_MEASUREMENT, precision=0, diagnostic=True
+    ),
+    Quantity.CAPACITY: Presentation(state_class=_MEASUREMENT, precision=1),
+    Quantity.DURATION: Presentation(
+        device_class=SensorDeviceClass.DURATION, diagnostic=True
+    ),
+    Quantity.COUNT: Presentation(state_class=_MEASUREMENT, diagnostic=True),
+    Quantity.STATE: Presentation(device_class=SensorDeviceClass.ENUM),
+    Quantity.FAULT: Presentation(device_class=SensorDeviceClass.ENUM, diagnostic=True),
+    Quantity.CODE: Presentation(diagnostic=True),
+    Quantity.TEXT: Presentation(diagnostic=True),
+    Quantity.CLOCK: Presentation(
+        device_class=SensorDeviceClass.TIMESTAMP, diagnostic=True
+    ),
+    Quantity.TIME_OF_DAY: Presentation(diagnostic=True),
+    Quantity.FLAG: Presentation(platform=Platform.BINARY_SENSOR),
+    Quantity.PROBLEM: Presentation(
+        platform=Platform.BINARY_SENSOR,
+        binary_class=BinarySensorDeviceClass.PROBLEM,
+        diagnostic=True,
+    ),
+    Quantity.CONNECTIVITY: Presentation(
+        platform=Platform.BINARY_SENSOR,
+        binary_class=BinarySensorDeviceClass.CONNECTIVITY,
+        diagnostic=True,
+    ),
+    Quantity.ALARMS: Presentation(platform=Platform.EVENT),
+}
+
+
+def presentation(point: Point) -> Presentation:
+    """Return how a point is shown."""
+    return PRESENTATIONS[point.quantity]
+
+
+def entity_category(point: Point) -> EntityCategory | None:
+    """Return the category of a point's entity."""
+    if point.diagnostic or presentation(point).diagnostic:
+        return EntityCategory.DIAGNOSTIC
+    return None
