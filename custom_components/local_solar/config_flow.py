@@ -23,7 +23,6 @@ class LocalSolarConfigFlow(GrowattFlow, domain=DOMAIN):
         """Ask what to add."""
         return self.async_show_menu(step_id="user", menu_options=self._growatt_menu())
 
-    @override
     async def async_step_reconfigure(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:

@@ -89,7 +89,14 @@ class GrowattCoordinator(LocalSolarCoordinator):
                 translation_placeholders={"address": self.link.address},
             ) from err
         unit.require_timeout(REQUEST_TIMEOUT)
+        unit.set_message_spacing(self._spacing)
         return unit
+
+    @property
+    def _spacing(self) -> float:
+        """Quiet time between messages, in seconds."""
+        milliseconds: int = self.config_entry.options.get(CONF_SPACING, DEFAULT_SPACING)
+        return milliseconds / 1000
 
     def _profile_choice(self) -> str | None:
         chosen: str = self.config_entry.options.get(CONF_PROFILE, AUTOMATIC)
@@ -115,12 +122,11 @@ class GrowattCoordinator(LocalSolarCoordinator):
         self.hass.config_entries.async_update_entry(self.config_entry, data=data)
 
     def _use(self, unit: ModbusUnit, identified: Identification) -> None:
-        options = self.config_entry.options
         self.inverter = Inverter(
             unit,
             identified,
-            spacing=options.get(CONF_SPACING, DEFAULT_SPACING) / 1000,
-            max_words=options.get(CONF_MAX_WORDS),
+            spacing=self._spacing,
+            max_words=self.config_entry.options.get(CONF_MAX_WORDS),
             baud=self.link.line_baud,
         )
         inverter, *others = self.inverter.devices

@@ -1,7 +1,7 @@
 """Steps that add or change a Growatt inverter reached over Modbus."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from modbus_connection import ModbusConnectionError, ModbusError
@@ -28,6 +28,7 @@ from ..const import (
     CONF_KIND,
     CONF_LINK,
     CONF_UNIT_ID,
+    DEFAULT_SPACING,
     DEFAULT_UNIT_ID,
     DOMAIN,
     KIND_GROWATT,
@@ -82,6 +83,7 @@ class GrowattFlow(ConfigFlow):
     _link: ModbusLink | None = None
     _scan: asyncio.Task[list[int]] | None = None
     _step: str = ""
+    _found: Sequence[int] = ()
 
     @property
     def _growatt_entries(self) -> list[ConfigEntry]:
@@ -236,6 +238,7 @@ class GrowattFlow(ConfigFlow):
                 self.hass, link.params, unit_id
             ) as unit:
                 unit.require_timeout(REQUEST_TIMEOUT)
+                unit.set_message_spacing(DEFAULT_SPACING / 1000)
                 return await identify(unit)
         except HomeAssistantError:
             raise _FormError("link_in_use", **where) from None
@@ -285,23 +288,22 @@ class GrowattFlow(ConfigFlow):
     ) -> ConfigFlowResult:
         """Let the owner choose among the units that answered."""
         assert self._link is not None
-        if user_input is None:
-            assert self._scan is not None
+        if self._scan is not None:
             scan, self._scan = self._scan, None
             try:
                 self._found = await scan
             except _FormError as err:
-                return await self._back_to_link(err)
+                return self._back_to_link(err)
             if not self._found:
-                return await self._back_to_link(
+                return self._back_to_link(
                     _FormError("scan_found_nothing", address=self._link.address)
                 )
-        err = None
+        failure = None
         if user_input is not None:
             try:
                 return await self._try_unit(self._link, int(user_input[CONF_UNIT_ID]))
-            except _FormError as failure:
-                err = failure
+            except _FormError as err:
+                failure = err
         self._step = "growatt_found"
         options = [str(unit_id) for unit_id in self._found]
         schema = probatio.Schema(
@@ -311,9 +313,9 @@ class GrowattFlow(ConfigFlow):
                 )
             }
         )
-        return self._show(schema, user_input or {}, err)
+        return self._show(schema, user_input or {}, failure)
 
-    async def _back_to_link(self, err: _FormError) -> ConfigFlowResult:
+    def _back_to_link(self, err: _FormError) -> ConfigFlowResult:
         """Show the form that asked for the link again, with what went wrong."""
         assert self._link is not None
         kind = kind_of(self._link)

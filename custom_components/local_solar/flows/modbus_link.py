@@ -41,7 +41,7 @@ DEFAULT_PORTS: Final[Mapping[str, int]] = {TCP: 502, RTU_TCP: 8899}
 type UserInput = dict[str, Any]
 
 
-def number(minimum: int, maximum: int, unit: str | None = None) -> probatio.All:
+def number(minimum: int, maximum: int, unit: str | None = None) -> probatio.All[int]:
     """Return the validator of a whole number in a box."""
     config = NumberSelectorConfig(
         min=minimum, max=maximum, step=1, mode=NumberSelectorMode.BOX

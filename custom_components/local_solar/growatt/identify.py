@@ -48,6 +48,16 @@ FAMILIES_AT_3000: Final = frozenset(
 
 _WITH_BATTERY: Final = FAMILIES_AT_3000 - {Family.MIN_TL_X}
 
+_SIZED_NAMES: Final[Mapping[Family, str]] = {
+    Family.MIN_TL_X: "MIN {:g}TL-X",
+    Family.MIN_TL_XH: "MIN {:g}TL-XH",
+    Family.MIN_TL_XH_US: "MIN {:g}TL-XH-US",
+}
+"""Names that the maker forms with the rated power in VA."""
+
+_MIC_NAME: Final = "MIC {:g}TL-X"
+"""Shares its type code with the MIN TL-X, but has one PV input only."""
+
 MAX_STRINGS: Final = 4
 """PV inputs the tables know; a larger count is no count."""
 
@@ -291,11 +301,15 @@ class _Probe:
         return None
 
     def model_name(self, model: Model) -> str:
-        """Return the name to show: a type code stands for several sizes, so add the power."""
+        """Return the name to show. A type code stands for several sizes: add the power."""
         power = self.rated_power()
         if model.strings is not None or power is None:
             return model.name
-        return f"{model.name} ({power:g} VA)"
+        if (sized := _SIZED_NAMES.get(model.family)) is None:
+            return f"{model.name} ({power:g} VA)"
+        if model.family is Family.MIN_TL_X and self.strings(model) == 1:
+            sized = _MIC_NAME
+        return sized.format(power)
 
     def firmware(self) -> str:
         """Return firmware and control firmware: ``AL1.0 / ZAba-0029``."""

@@ -92,7 +92,7 @@ class Register:
             return self._encode_raw(self._option(value), value)
         if isinstance(self.codec, Integer):
             return self._encode_raw(self._number(value), value)
-        if isinstance(value, bool | float):
+        if isinstance(value, bool | float | frozenset):
             raise ValueNotRepresentableError(self.key, value, "is of the wrong type")
         return self._encode_raw(value, value)
 

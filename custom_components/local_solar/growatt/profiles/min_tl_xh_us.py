@@ -11,10 +11,11 @@ from ...modbus.codecs import Bits, TimeOfDay
 from ...modbus.register import Register
 from ...points import Quantity as Q
 from . import min_tl_xh
-from .profile import RAW, Part, Section, SharedWord, holding_row
+from .profile import Part, Section, SharedWord, holding_row
 from .protocol_2 import CHOICE, NO_YES, limits
+from .tl_xh_battery import PRIORITY
 
-SLOT_MODE: Final[Mapping[int, str]] = {**min_tl_xh.PRIORITY, 3: "anti_reflux"}
+SLOT_MODE: Final[Mapping[int, str]] = {**PRIORITY, 3: "anti_reflux"}
 
 SLOT_DAYS: Final[Mapping[int, str]] = {0: "weekday", 1: "weekend", 2: "week"}
 
@@ -31,19 +32,20 @@ def _season(n: int) -> tuple[Register, ...]:
                     Q.CODE, index=n, setting=limits(1, 12, 1)),
         holding_row(address, Bits(4, 4), f"us_tou_months{n}_last", "US season {n} last month",
                     Q.CODE, index=n, setting=limits(1, 12, 1)),
-        holding_row(address, Bits(8), f"us_tou_months{n}_enabled", "US season {n}", Q.FLAG,
-                    index=n, options=NO_YES, setting=CHOICE),
+        holding_row(address, Bits(8), f"us_tou_months{n}_enabled", "US season {n}", Q.FLAG, index=n,
+                    options=NO_YES, setting=CHOICE),
     )
 
 
 def _start(address: int, key: str, name: str, n: int | None) -> tuple[Register, ...]:
     """Return the rows of the first word of a slot."""
     return (
-        holding_row(address, SharedWord(SLOT_TIME), f"{key}_start", f"{name} start", Q.TIME_OF_DAY, index=n, setting=CHOICE),
+        holding_row(address, SharedWord(SLOT_TIME), f"{key}_start", f"{name} start", Q.TIME_OF_DAY,
+                    index=n, setting=CHOICE),
         holding_row(address, Bits(12, 3), f"{key}_mode", f"{name} mode", Q.STATE, index=n,
                     options=SLOT_MODE, setting=CHOICE),
-        holding_row(address, Bits(15), f"{key}_enabled", name, Q.FLAG, index=n,
-                    options=NO_YES, setting=CHOICE),
+        holding_row(address, Bits(15), f"{key}_enabled", name, Q.FLAG, index=n, options=NO_YES,
+                    setting=CHOICE),
     )
 
 
@@ -54,7 +56,8 @@ def _slot(n: int) -> tuple[Register, ...]:
         *_start(address, f"us_tou{n}", "US time slot {n}", n),
         holding_row(address + 1, SharedWord(SLOT_TIME), f"us_tou{n}_end", "US time slot {n} end",
                     Q.TIME_OF_DAY, index=n, setting=CHOICE),
-        holding_row(address + 1, Bits(12, 2), f"us_tou{n}_days", "US time slot {n} days", Q.STATE, index=n, options=SLOT_DAYS, setting=CHOICE),
+        holding_row(address + 1, Bits(12, 2), f"us_tou{n}_days", "US time slot {n} days", Q.STATE,
+                    index=n, options=SLOT_DAYS, setting=CHOICE),
     )
 
 
@@ -66,7 +69,8 @@ def _special_day(day: int) -> tuple[Register, ...]:
                     Q.CODE, index=day, setting=limits(1, 31, 1)),
         holding_row(address, Bits(8, 7), f"us_special_day{day}_month", "US special day {n} month",
                     Q.CODE, index=day, setting=limits(1, 12, 1)),
-        holding_row(address, Bits(15), f"us_special_day{day}_enabled", "US special day {n}", Q.FLAG, index=day, options=NO_YES, setting=CHOICE),
+        holding_row(address, Bits(15), f"us_special_day{day}_enabled", "US special day {n}", Q.FLAG,
+                    index=day, options=NO_YES, setting=CHOICE),
         *(row for n in range(1, 10) for row in _special_slot(day, n, address + 2 * n - 1)),
     )
 

@@ -58,7 +58,9 @@ class SharedWord:
 
     def encode(self, raw: Raw) -> tuple[int, ...]:
         """Refuse: writing would change the other bits of the word."""
-        raise TypeError("shares its register with other values and cannot be written alone")
+        raise TypeError(
+            "shares its register with other values and cannot be written alone"
+        )
 
 
 class Part(StrEnum):
@@ -152,7 +154,9 @@ def _row(
             rhythm=rhythm or _rhythm(space, quantity),
             index=index,
             options=tuple(
-                dict.fromkeys(text for text in (options or {}).values() if isinstance(text, str))
+                dict.fromkeys(
+                    text for text in (options or {}).values() if isinstance(text, str)
+                )
             ),
             setting=setting,
             diagnostic=diagnostic,
@@ -176,7 +180,9 @@ holding_row: Final = partial(_row, Space.HOLDING)
 """A row of the holding registers (function 3)."""
 
 
-def with_rows(rows: Iterable[Register], *replacements: Register) -> tuple[Register, ...]:
+def with_rows(
+    rows: Iterable[Register], *replacements: Register
+) -> tuple[Register, ...]:
     """Return ``rows`` with those of the same key replaced: a family's own meaning of a row.
 
     Raises ``KeyError`` if a replacement replaces nothing.

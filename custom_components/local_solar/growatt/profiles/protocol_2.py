@@ -44,7 +44,9 @@ CHOICE: Final = Setting()
 """A setting whose limits are its options."""
 
 
-def limits(minimum: float, maximum: float, step: float, *, persistent: bool = True) -> Setting:
+def limits(
+    minimum: float, maximum: float, step: float, *, persistent: bool = True
+) -> Setting:
     """Return the rule of a numeric setting, in engineering units."""
     return Setting(minimum=minimum, maximum=maximum, step=step, persistent=persistent)
 
@@ -99,46 +101,27 @@ POWER_FACTOR_MODE: Final[Mapping[int, str]] = {
     9: "static_inductive_qv",
 }
 
-TRACKER_MODE: Final[Mapping[int, str]] = {0: "independent", 1: "dc_source", 2: "parallel"}
-
-
-def counters(
-    address: int,
-    key: str,
-    name: str,
-    visibility: Visibility = RAW,
-    *,
-    index: int | None = None,
-    note: str = "",
-) -> tuple[Register, ...]:
-    """Return the rows ``{key}_today`` and ``{key}_total``: kWh of the day, then of the lifetime."""
-    return (
-        input_row(
-            address,
-            U32,
-            f"{key}_today",
-            f"{name} today",
-            Q.ENERGY_TODAY,
-            0.1,
-            visibility,
-            index=index,
-            note=note,
-        ),
-        input_row(
-            address + 2,
-            U32,
-            f"{key}_total",
-            f"{name} total",
-            Q.ENERGY_TOTAL,
-            0.1,
-            visibility,
-            index=index,
-            note=note,
-        ),
-    )
+TRACKER_MODE: Final[Mapping[int, str]] = {
+    0: "independent",
+    1: "dc_source",
+    2: "parallel",
+}
 
 
 # fmt: off
+def counters(
+    address: int, key: str, name: str, visibility: Visibility = RAW,
+    *, index: int | None = None, note: str = "",
+) -> tuple[Register, ...]:
+    """Return the rows ``{key}_today`` and ``{key}_total`` that follow each other in 0.1 kWh."""
+    return (
+        input_row(address, U32, f"{key}_today", f"{name} today",
+                  Q.ENERGY_TODAY, 0.1, visibility, index=index, note=note),
+        input_row(address + 2, U32, f"{key}_total", f"{name} total",
+                  Q.ENERGY_TOTAL, 0.1, visibility, index=index, note=note),
+    )
+
+
 def string_rows(n: int, address: int, energy_address: int) -> tuple[Register, ...]:
     """Return the input rows of PV string ``n``.
 
@@ -176,7 +159,7 @@ HOLDING: Final[tuple[Register, ...]] = (
                      " 6 volt-power, 7 HVFRT, 8 ROCOF, 9 derating after recovery"),
     holding_row(2, U16, "power_command_memory", "Keep power commands after restart", Q.FLAG,
                 options=NO_YES, setting=CHOICE,
-                note="while 0 (the default), 3 and 4 are forgotten at power-off and spare the flash"),
+                note="while 0, the default, power-off forgets 3 and 4, which spares the flash"),
     holding_row(3, U16, "active_power_limit", "Active power limit", Q.PERCENT, 1, OFFERED,
                 setting=limits(0, 100, 1, persistent=False),
                 note="of rated power; 255 = no limit; kept in flash only while register 2 is 1"),
@@ -188,9 +171,9 @@ HOLDING: Final[tuple[Register, ...]] = (
                 note="10000 = 1, less is under-excited, more over-excited: not coded as input 100"),
 
     # Ratings, firmware
-    identity_row(6,  U32, "rated_apparent_power", "Rated apparent power", Q.APPARENT_POWER, 0.1),
-    identity_row(8,  U16, "rated_pv_voltage", "Rated PV voltage", Q.VOLTAGE, 0.1),
-    identity_row(9,  Text(3), "firmware_version", "Firmware version", Q.TEXT),
+    identity_row(6, U32,     "rated_apparent_power", "Rated apparent power", Q.APPARENT_POWER, 0.1),
+    identity_row(8, U16,     "rated_pv_voltage",     "Rated PV voltage",     Q.VOLTAGE,        0.1),
+    identity_row(9, Text(3), "firmware_version",     "Firmware version",     Q.TEXT),
     identity_row(12, Text(3), "control_firmware_version", "Control firmware version", Q.TEXT,
                  note="14 often holds a number instead of text"),
 
@@ -201,8 +184,8 @@ HOLDING: Final[tuple[Register, ...]] = (
                 never_write=GRID_CODE),
     holding_row(17, U16, "pv_start_voltage", "PV start voltage", Q.VOLTAGE, 0.1,
                 setting=limits(0, 1000, 0.1)),
-    holding_row(18, U16, "start_time",          "Start delay",               Q.DURATION),
-    holding_row(19, U16, "restart_delay",       "Restart delay after fault", Q.DURATION),
+    holding_row(18, U16, "start_time",    "Start delay",               Q.DURATION),
+    holding_row(19, U16, "restart_delay", "Restart delay after fault", Q.DURATION),
     holding_row(20, U16, "power_start_slope", "Power slope at start", Q.PERCENT, 0.1,
                 never_write=GRID_CODE),
     holding_row(21, U16, "power_restart_slope", "Power slope at restart", Q.PERCENT, 0.1,
@@ -212,21 +195,21 @@ HOLDING: Final[tuple[Register, ...]] = (
     holding_row(22, U16, "baud_rate", "Baud rate", Q.STATE, options=BAUD_RATE,
                 never_write=CUTS_LINK),
     identity_row(23, Text(5), "serial_number", "Serial number (10 characters)", Q.TEXT,
-                 note="empty or stale where serial numbers have 16 or 21 characters: see 209, 3001"),
+                 note="empty or stale on units with longer serial numbers: see 209 and 3001"),
     identity_row(28, Hex(2), "module_code", "Module code", Q.TEXT, note="superseded by 118"),
-    holding_row(30,  U16, "modbus_address", "Unit id", Q.CODE, never_write=CUTS_LINK),
+    holding_row(30, U16, "modbus_address", "Unit id", Q.CODE, never_write=CUTS_LINK),
     holding_row(31, U16, "firmware_update_start", "Firmware update trigger", Q.CODE,
                 never_write="starts a firmware update"),
     holding_row(32, U16, "reset_user_data", "User data reset trigger", Q.CODE,
-                never_write="deletes the owner's settings"),
+                never_write="resets the user data"),
     holding_row(33, U16, "factory_reset", "Factory reset trigger", Q.CODE,
                 never_write="resets to factory settings"),
     identity_row(34, Text(8), "manufacturer", "Manufacturer", Q.TEXT),
     holding_row(42, U16, "g100_fail_safe", "G100 fail-safe", Q.FLAG, options=NO_YES,
                 note="from V1.24"),
-    identity_row(43, U16, "device_type_code", "Device type code (DTC)", Q.CODE),
-    identity_row(44, HIGH_BYTE, "tracker_count", "MPPT count", Q.COUNT),
-    identity_row(44, LOW_BYTE,  "phase_count", "Phase count", Q.COUNT),
+    identity_row(43, U16,       "device_type_code", "Device type code (DTC)", Q.CODE),
+    identity_row(44, HIGH_BYTE, "tracker_count",    "MPPT count",             Q.COUNT),
+    identity_row(44, LOW_BYTE,  "phase_count",      "Phase count",            Q.COUNT),
 
     # Clock
     holding_row(45, CLOCK, "clock", "Clock", Q.CLOCK, 1, OFFERED, setting=CHOICE, diagnostic=True,
@@ -243,7 +226,7 @@ HOLDING: Final[tuple[Register, ...]] = (
     holding_row(81, U16, "pv_voltage_fault_limit", "PV over-voltage limit", Q.VOLTAGE, 0.1,
                 never_write=GRID_CODE),
     identity_row(82, Text(6), "firmware_build", "Firmware build", Q.TEXT,
-                 note="a word each: model letter, model version, DSP1, DSP2 or M0, CPLD or AFCI, M3"),
+                 note="a word each: model, its version, DSP1, DSP2 or M0, CPLD or AFCI, M3"),
     identity_row(88, U16, "modbus_version", "Modbus protocol version", Q.CODE, 0.01,
                  note="a MIN 6000TL-XH says 3.05 and still has this map, not the one of V3"),
     holding_row(89, U16, "power_factor_mode", "Power factor mode", Q.STATE,
@@ -270,18 +253,18 @@ HOLDING: Final[tuple[Register, ...]] = (
                 options=NO_YES),
 
     # Equipment
-    holding_row(180, U16, "meter_link", "Meter link", Q.CONNECTIVITY, options=NO_YES),
+    holding_row(180, U16, "meter_link",      "Meter link",      Q.CONNECTIVITY, options=NO_YES),
     holding_row(181, U16, "optimizer_count", "Optimizer count", Q.COUNT),
     holding_row(183, U16, "pv_string_scan", "PV string scan", Q.COUNT,
                 note="strings that are scanned: 8, 16 or 32; 0 = cannot scan"),
     holding_row(184, U16, "battery_converter_count", "Battery converter count", Q.COUNT),
-    holding_row(185, U16, "battery_module_count", "Battery module count", Q.COUNT),
+    holding_row(185, U16, "battery_module_count",    "Battery module count",    Q.COUNT),
     holding_row(187, U16, "vpp_status", "VPP function", Q.FLAG, options=NO_YES,
                 note="from V1.24; 1 = the VPP registers from 30000 on exist"),
     holding_row(188, U16, "datalogger_server_status", "Datalogger server link", Q.CONNECTIVITY,
                 options={0: True, 1: False}, note="the datalogger writes it"),
-    holding_row(201, U16, "pid_mode", "PID mode", Q.STATE, options=PID_MODE),
-    holding_row(202, U16, "pid_control", "PID on", Q.FLAG, options={0: True, 1: False}),
+    holding_row(201, U16, "pid_mode",    "PID mode", Q.STATE, options=PID_MODE),
+    holding_row(202, U16, "pid_control", "PID on",   Q.FLAG,  options={0: True, 1: False}),
     identity_row(209, Text(15), "serial_number_long", "Serial number (30 characters)", Q.TEXT),
     holding_row(229, U16, "energy_adjust", "Energy calibration", Q.PERCENT, 0.1,
                 never_write="calibrates the energy counters"),

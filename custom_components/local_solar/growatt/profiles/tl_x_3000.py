@@ -10,7 +10,7 @@ from typing import Final
 from ...modbus.codecs import HIGH_BYTE, LOW_BYTE, S16, S32, U16, U32, Bits, Text
 from ...modbus.register import Register
 from ...points import Quantity as Q, Rhythm
-from .profile import OFFERED, RAW, SHOWN, holding_row, input_row
+from .profile import OFFERED, SHOWN, holding_row, input_row
 from .protocol_2 import (
     AFCI_STATE,
     BAUD_RATE,
@@ -18,6 +18,8 @@ from .protocol_2 import (
     CUTS_LINK,
     NO_YES,
     alarm_rows,
+    counters,
+    diag_row,
     identity_row,
     limits,
     string_rows,
@@ -80,24 +82,24 @@ STRINGS: Final[tuple[Register, ...]] = tuple(
 # fmt: off
 INPUT: Final[tuple[Register, ...]] = (
     # State: two bytes that must never be compared as one word
-    input_row(3000, LOW_BYTE,  "status", "Status", Q.STATE, 1, SHOWN, options=STATUS),
+    input_row(3000, LOW_BYTE, "status", "Status", Q.STATE, 1, SHOWN, options=STATUS),
     input_row(3000, HIGH_BYTE, "status_mode", "Operating mode", Q.STATE,
               options=STATUS_MODE, note="from V1.24"),
 
     # Power
-    input_row(3001, U32, "pv_power",        "PV power",        Q.POWER,          0.1,  SHOWN),
-    input_row(3019, U32, "system_power",    "System output power", Q.POWER,      0.1),
-    input_row(3021, S32, "reactive_power",  "Reactive power",  Q.REACTIVE_POWER, 0.1,  OFFERED),
-    input_row(3023, U32, "ac_power",        "Output power",    Q.POWER,          0.1,  SHOWN),
-    input_row(3025, U16, "grid_frequency",  "Grid frequency",  Q.FREQUENCY,      0.01, OFFERED),
-    input_row(3026, U16, "grid_l1_voltage", "Grid L1 voltage", Q.VOLTAGE,        0.1,  SHOWN),
-    input_row(3027, U16, "grid_l1_current", "Grid L1 current", Q.CURRENT,        0.1,  OFFERED),
+    input_row(3001, U32, "pv_power",        "PV power", Q.POWER, 0.1, SHOWN),
+    input_row(3019, U32, "system_power",    "System output power", Q.POWER, 0.1),
+    input_row(3021, S32, "reactive_power",  "Reactive power", Q.REACTIVE_POWER, 0.1, OFFERED),
+    input_row(3023, U32, "ac_power",        "Output power", Q.POWER, 0.1, SHOWN),
+    input_row(3025, U16, "grid_frequency",  "Grid frequency", Q.FREQUENCY, 0.01, OFFERED),
+    input_row(3026, U16, "grid_l1_voltage", "Grid L1 voltage", Q.VOLTAGE, 0.1, SHOWN),
+    input_row(3027, U16, "grid_l1_current", "Grid L1 current", Q.CURRENT, 0.1, OFFERED),
     input_row(3028, U32, "grid_l1_power",   "Grid L1 apparent power", Q.APPARENT_POWER, 0.1),
     input_row(3041, U32, "grid_import_power", "Grid import power", Q.POWER, 0.1, SHOWN,
               note="0 without a meter"),
     input_row(3043, U32, "grid_export_power", "Grid export power", Q.POWER, 0.1, SHOWN,
               note="0 without a meter; never above 0 together with the import"),
-    input_row(3045, U32, "load_power",      "Load power",      Q.POWER,          0.1,  SHOWN),
+    input_row(3045, U32, "load_power", "Load power", Q.POWER, 0.1, SHOWN),
     input_row(3121, U32, "self_use_power", "Self-consumption power", Q.POWER, 0.1, OFFERED,
               note="from V1.24"),
 
@@ -110,8 +112,9 @@ INPUT: Final[tuple[Register, ...]] = (
     *counters(3067, "grid_import_energy", "Grid import energy", SHOWN),
     *counters(3071, "grid_export_energy", "Grid export energy", SHOWN),
     *counters(3075, "load_energy", "Load energy", SHOWN),
-    input_row(3083, U32, "pv_energy_today",   "PV energy today",   Q.ENERGY_TODAY, 0.1, SHOWN),
-    input_row(3123, U32, "system_energy_today", "System output energy today", Q.ENERGY_TODAY, 0.1, note="from V1.24"),
+    input_row(3083, U32, "pv_energy_today", "PV energy today", Q.ENERGY_TODAY, 0.1, SHOWN),
+    input_row(3123, U32, "system_energy_today", "System output energy today", Q.ENERGY_TODAY,
+              0.1, note="from V1.24"),
 
     # Safety measurements, temperatures, buses
     diag_row(3086, U16, "derating_mode", "Derating reason", Q.STATE, 1, OFFERED, options=DERATING),
@@ -129,22 +132,22 @@ INPUT: Final[tuple[Register, ...]] = (
     diag_row(3099, U16, "bus_voltage_n", "Negative bus voltage", Q.VOLTAGE, 0.1),
     input_row(3100, U16, "power_factor", "Power factor", Q.POWER_FACTOR, 0.0001, OFFERED,
               offset=-10000),
-    input_row(3101, U16, "output_power_percent", "Output power level", Q.PERCENT),
-    input_row(3102, U32, "output_power_max", "Output power allowed", Q.POWER, 0.1),
+    input_row(3101, U16, "output_power_percent", "Output power level",   Q.PERCENT),
+    input_row(3102, U32, "output_power_max",     "Output power allowed", Q.POWER, 0.1),
 
     # Alarms
-    diag_row(3104, U16, "standby_flags", "Standby reasons", Q.CODE),
+    diag_row(3104, U16,     "standby_flags", "Standby reasons", Q.CODE),
     diag_row(3104, Bits(0), "standby_by_command", "Standby by command", Q.FLAG, options=NO_YES),
     diag_row(3104, Bits(1), "standby_pv_low", "Standby for low PV voltage", Q.FLAG, options=NO_YES),
     diag_row(3104, Bits(2), "standby_grid", "Standby for grid out of range", Q.FLAG,
              options=NO_YES),
     *alarm_rows(3105, 3106),
-    diag_row(3107, U16, "fault_subcode",   "Fault sub-code",   Q.CODE),
-    diag_row(3108, U16, "warning_subcode", "Warning sub-code", Q.CODE),
+    diag_row(3107, U16, "fault_subcode",   "Fault sub-code",         Q.CODE),
+    diag_row(3108, U16, "warning_subcode", "Warning sub-code",       Q.CODE),
     diag_row(3111, U16, "afci_fft",        "Arc detection spectrum", Q.CODE),
-    diag_row(3112, U16, "afci_status", "Arc detection", Q.STATE, options=AFCI_STATE),
-    input_row(3115, U16, "start_delay",     "Start countdown", Q.DURATION),
-    input_row(3119, U16, "dry_contact_state", "Dry contact", Q.FLAG, options=NO_YES),
+    diag_row(3112, U16, "afci_status",     "Arc detection",          Q.STATE, options=AFCI_STATE),
+    input_row(3115, U16, "start_delay",       "Start countdown", Q.DURATION),
+    input_row(3119, U16, "dry_contact_state", "Dry contact",     Q.FLAG, options=NO_YES),
 )
 """Input registers 3000 to 3124 but those of the strings; powers are unsigned, as on a TL-X."""
 

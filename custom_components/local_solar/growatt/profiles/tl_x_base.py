@@ -10,8 +10,17 @@ from ...modbus.codecs import S16, S32, U16, U32
 from ...modbus.image import Space
 from ...modbus.register import Register
 from ...points import Quantity as Q, Rhythm
-from .profile import OFFERED, RAW, SHOWN, Part, Profile, Section, input_row
-from .protocol_2 import AFCI_STATE, HOLDING, MAX_WORDS, alarm_rows, groups, string_rows
+from .profile import OFFERED, SHOWN, Part, Profile, Section, input_row
+from .protocol_2 import (
+    AFCI_STATE,
+    HOLDING,
+    MAX_WORDS,
+    alarm_rows,
+    counters,
+    diag_row,
+    groups,
+    string_rows,
+)
 
 STATUS: Final[Mapping[int, str]] = {0: "waiting", 1: "normal", 3: "fault"}
 
@@ -37,25 +46,25 @@ _STRINGS: Final = tuple(
 # fmt: off
 _INPUT: Final[tuple[Register, ...]] = (
     # Power
-    input_row(0, U16, "status", "Status", Q.STATE, 1, SHOWN, options=STATUS),
-    input_row(1,   U32, "pv_power",        "PV power",        Q.POWER,     0.1,  SHOWN),
-    input_row(35,  U32, "ac_power",        "Output power",    Q.POWER,     0.1,  SHOWN),
-    input_row(37,  U16, "grid_frequency",  "Grid frequency",  Q.FREQUENCY, 0.01, OFFERED),
-    input_row(38,  U16, "grid_l1_voltage", "Grid L1 voltage", Q.VOLTAGE,   0.1,  SHOWN),
-    input_row(39,  U16, "grid_l1_current", "Grid L1 current", Q.CURRENT,   0.1,  OFFERED),
-    input_row(40, U32, "grid_l1_power", "Grid L1 apparent power", Q.APPARENT_POWER, 0.1, OFFERED),
+    input_row(0,  U16, "status",          "Status", Q.STATE, 1, SHOWN, options=STATUS),
+    input_row(1,  U32, "pv_power",        "PV power", Q.POWER, 0.1, SHOWN),
+    input_row(35, U32, "ac_power",        "Output power", Q.POWER, 0.1, SHOWN),
+    input_row(37, U16, "grid_frequency",  "Grid frequency", Q.FREQUENCY, 0.01, OFFERED),
+    input_row(38, U16, "grid_l1_voltage", "Grid L1 voltage", Q.VOLTAGE, 0.1, SHOWN),
+    input_row(39, U16, "grid_l1_current", "Grid L1 current", Q.CURRENT, 0.1, OFFERED),
+    input_row(40, U32, "grid_l1_power",   "Grid L1 apparent power", Q.APPARENT_POWER, 0.1, OFFERED),
     input_row(100, U16, "power_factor", "Power factor", Q.POWER_FACTOR, 0.0001, OFFERED,
               offset=-10000),
     input_row(101, U16, "output_power_percent", "Output power level", Q.PERCENT, 1, OFFERED),
-    input_row(102, U32, "output_power_max", "Output power allowed", Q.POWER, 0.1),
-    input_row(230, U32, "apparent_power",   "Apparent power", Q.APPARENT_POWER, 0.1, OFFERED),
-    input_row(232, S32, "reactive_power",   "Reactive power", Q.REACTIVE_POWER, 0.1, OFFERED),
+    input_row(102, U32, "output_power_max",     "Output power allowed", Q.POWER, 0.1),
+    input_row(230, U32, "apparent_power",       "Apparent power", Q.APPARENT_POWER, 0.1, OFFERED),
+    input_row(232, S32, "reactive_power",       "Reactive power", Q.REACTIVE_POWER, 0.1, OFFERED),
     input_row(234, U32, "reactive_power_max", "Rated reactive power", Q.REACTIVE_POWER, 0.1,
               note="a rating, though some programs read it as the value"),
 
     # Energy
     *counters(53, "energy", "Output energy", SHOWN),
-    input_row(91,  U32, "pv_energy_total", "PV energy total",     Q.ENERGY_TOTAL, 0.1, SHOWN),
+    input_row(91,  U32, "pv_energy_total",       "PV energy total", Q.ENERGY_TOTAL, 0.1, SHOWN),
     input_row(236, U32, "reactive_energy_total", "Reactive energy total", Q.REACTIVE_ENERGY, 0.1),
     diag_row(57, U32, "run_time", "Run time", Q.DURATION, 0.5, OFFERED, rhythm=Rhythm.ENERGY),
 
@@ -79,13 +88,13 @@ _INPUT: Final[tuple[Register, ...]] = (
     diag_row(111, U16, "warning_subcode", "Warning sub-code", Q.CODE, note="from V1.24"),
 
     # Safety measurements
-    diag_row(200, U16, "pv_isolation", "PV insulation resistance", Q.RESISTANCE, 1, OFFERED),
+    diag_row(200, U16, "pv_isolation",    "PV insulation resistance", Q.RESISTANCE, 1, OFFERED),
     diag_row(201, S16, "dc_injection_l1", "DC injection L1", Q.CURRENT, 0.1, unit="mA"),
     diag_row(202, S16, "dc_injection_l2", "DC injection L2", Q.CURRENT, 0.1, unit="mA"),
     diag_row(203, S16, "dc_injection_l3", "DC injection L3", Q.CURRENT, 0.1, unit="mA"),
     diag_row(204, U16, "pid_bus_voltage", "PID bus voltage", Q.VOLTAGE, 0.1),
     diag_row(205, U16, "leakage_current", "Leakage current", Q.CURRENT, 1, OFFERED, unit="mA"),
-    diag_row(238, U16, "afci_status", "Arc detection", Q.STATE, options=AFCI_STATE),
+    diag_row(238, U16, "afci_status",     "Arc detection", Q.STATE, options=AFCI_STATE),
 )
 # fmt: on
 
