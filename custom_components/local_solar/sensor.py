@@ -57,14 +57,12 @@ class LocalSolarSensor(LocalSolarEntity, SensorEntity):
     @override
     def native_value(self) -> StateType | datetime:
         """The reading in a form that a state can have."""
-        match value := self.reading:
-            case datetime():
-                return value.replace(tzinfo=dt_util.get_default_time_zone())
-            case time():
-                return value.isoformat("minutes")
-            case bool() | frozenset():
-                return None
-        return value
+        value = self.reading
+        if isinstance(value, datetime):
+            return value.replace(tzinfo=dt_util.get_default_time_zone())
+        if isinstance(value, time):
+            return value.isoformat("minutes")
+        return None if isinstance(value, frozenset) else value
 
 
 class CounterSensor(LocalSolarSensor, RestoreSensor):

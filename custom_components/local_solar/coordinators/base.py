@@ -8,6 +8,7 @@ poll: only those whose own value or availability changed.
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Final, override
 
 from homeassistant.config_entries import ConfigEntry
@@ -28,13 +29,16 @@ FIRST_PROBE: Final = timedelta(seconds=20)
 LAST_PROBE: Final = timedelta(minutes=5)
 """A silent device is asked again after 20 s, then after twice as long up to 5 minutes."""
 
-ALWAYS_REPORTED: Final = frozenset({Quantity.POWER})
-"""Quantities written after every poll, changed or not: integrals over power need to know
-that a value still holds."""
+REPORTED: Final = frozenset({Quantity.POWER})
+"""Quantities written now and then although they did not change: integrals over power need
+to know that a value still holds."""
+
+REPORT_INTERVAL: Final = 60.0
+"""Seconds after which an unchanged value of these is written again."""
 
 _NOTHING: Final[Mapping[str, Value | None]] = {}
 _MISSING: Final = object()
-"""Published state of a point without a reading."""
+"""Stands for a reading that is not there; ``None`` is one."""
 
 CONNECTED: Final = Point(
     key="connected",
@@ -79,8 +83,9 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
         self.asleep_because = ""
         self.failed: Mapping[str, str] = {}
         self._counters: tuple[tuple[PointId, Quantity], ...] = ()
-        self._always: frozenset[PointId] = frozenset()
-        self._published: dict[PointId, object] = {}
+        self._reported: frozenset[PointId] = frozenset()
+        self._report_due = 0.0
+        self._published: Snapshot = {}
 
     # -- to be given by the family ------------------------------------------------
 
@@ -104,8 +109,8 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
             for device, point in self.points()
         ]
         self._counters = tuple(item for item in points if item[1].is_counter)
-        self._always = frozenset(
-            point for point, quantity in points if quantity in ALWAYS_REPORTED
+        self._reported = frozenset(
+            point for point, quantity in points if quantity in REPORTED
         )
 
     def points(self) -> Iterator[tuple[Device, Point]]:
@@ -216,13 +221,27 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
     @callback
     @override
     def async_update_listeners(self) -> None:
-        """Tell the entities whose value or availability changed, and no others."""
-        data = self.data if self.last_update_success else {}
-        published, always = self._published, self._always
-        point: PointId
-        for update, point in list(self._listeners.values()):  # type: ignore[assignment]
-            state = data.get(point[0], _NOTHING).get(point[1], _MISSING)
-            if published.get(point) == state and point not in always:
-                continue
-            published[point] = state
-            update()
+        """Tell the entities whose value or availability changed, and few others."""
+        current: Snapshot = self.data if self.last_update_success else {}
+        changed = _changed_points(self._published, current)
+        self._published = current
+        if (now := monotonic()) >= self._report_due:
+            changed |= self._reported
+            self._report_due = now + REPORT_INTERVAL
+        for update, point in list(self._listeners.values()):
+            if point in changed:
+                update()
+
+
+def _changed_points(before: Snapshot, after: Snapshot) -> set[PointId]:
+    """Return the points whose reading differs, appeared or went."""
+    changed: set[PointId] = set()
+    for device in before.keys() | after.keys():
+        old, new = before.get(device, _NOTHING), after.get(device, _NOTHING)
+        changed.update((device, key) for key in old.keys() - new.keys())
+        changed.update(
+            (device, key)
+            for key, value in new.items()
+            if old.get(key, _MISSING) != value
+        )
+    return changed

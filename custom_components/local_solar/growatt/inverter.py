@@ -78,6 +78,9 @@ DERIVED_FROM: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Rows that must be read for points that no register holds."""
 
+PV_TOTAL: Final = "pv_energy_total"
+"""Stays 0 on some TL-XH firmware; the totals of the strings then add up to it."""
+
 _DEVICE_TYPE_CODE: Final = 43
 _ON_BATTERY: Final = frozenset({Part.BATTERY, Part.CONVERTER, Part.MODULE})
 
@@ -140,6 +143,7 @@ class Inverter:
         self._wanted: dict[frozenset[PointId], _RowsByDevice] = {}
         self._decoders: dict[tuple[Register, ...], Decoder] = {}
         self._counted: set[str] = set()
+        self._sums_strings = False
         self.devices: tuple[Device, ...] = tuple(self._make_devices())
 
     # -- who and what -----------------------------------------------------------
@@ -225,6 +229,7 @@ class Inverter:
             for device, device_rows in rows.items()
         }
         own = snapshot.setdefault(self.id, {})
+        self._sum_strings(own)
         if (code := own.get(FAULT_CODE)) is not None:
             own[PROBLEM.key] = bool(code)
         if all(key in own for key in _ALARM_ROWS if self.register(key)):
@@ -262,7 +267,7 @@ class Inverter:
         if (rows := self._wanted.get(wanted)) is None:
             keys: dict[str, set[str]] = {device: set() for device in self._rows}
             for device, key in wanted:
-                keys.get(device, set()).update(DERIVED_FROM.get(key, (key,)))
+                keys.get(device, set()).update(self._derived_from(key))
             rows = {
                 device: tuple(row for key, row in known.items() if key in keys[device])
                 for device, known in self._rows.items()
@@ -272,6 +277,19 @@ class Inverter:
                 self._forget_sets()
             self._wanted[wanted] = rows
         return rows
+
+    def _derived_from(self, key: str) -> tuple[str, ...]:
+        """Return the keys of the rows that a point's value is made of."""
+        if key == PV_TOTAL and self._sums_strings:
+            return self._string_totals
+        return DERIVED_FROM.get(key, (key,))
+
+    @property
+    def _string_totals(self) -> tuple[str, ...]:
+        return tuple(
+            f"pv{string}_energy_total"
+            for string in range(1, self.identified.strings + 1)
+        )
 
     def _decoder(self, rows: tuple[Register, ...]) -> Decoder:
         if (decoder := self._decoders.get(rows)) is None:
@@ -325,6 +343,18 @@ class Inverter:
                     report.failed[read] = GarbageError(f"{read}: {row.key} fell to 0")
                     self.image.forget(read.space, read.address, read.count)
                     break
+
+    def _sum_strings(self, values: dict[str, Value | None]) -> None:
+        """Give the PV total where the firmware does not count it."""
+        if self._sums_strings:
+            parts = [values.get(key) for key in self._string_totals]
+            numbers = [part for part in parts if isinstance(part, int | float)]
+            if len(numbers) == len(parts):
+                values[PV_TOTAL] = round(sum(numbers), 1)
+        elif values.get(PV_TOTAL) == 0 and values.get("energy_total"):
+            self._sums_strings = True
+            self._forget_sets()
+            del values[PV_TOTAL]  # the 0 must not pass for a count
 
     def _battery_voltage_rescaled(self) -> bool:
         """Check the scale of the battery's voltage; return whether it was corrected."""

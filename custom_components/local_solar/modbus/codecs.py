@@ -7,9 +7,12 @@ Numbers leave it unscaled; scale and options belong to the row (``register.py``)
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
-from typing import Protocol
+import string
+from typing import Final, Protocol
 
 type Raw = int | str | datetime | time
+
+_HEX_DIGITS: Final = frozenset(string.hexdigits)
 
 
 class Codec(Protocol):
@@ -111,6 +114,8 @@ class Text:
         """Return the words of a text."""
         if not isinstance(raw, str) or not raw.isascii():
             raise TypeError("is not ASCII text")
+        if not raw.isprintable() or not raw or raw != raw.strip():
+            raise TypeError("is not printable text without blanks around it")
         octets = raw.encode("ascii")
         if len(octets) > 2 * self.words:
             raise OverflowError(f"is longer than {2 * self.words} characters")
@@ -135,14 +140,11 @@ class Hex:
         """Return the words of such digits."""
         if not isinstance(raw, str):
             raise TypeError("is not text")
+        if not set(raw) <= _HEX_DIGITS:
+            raise TypeError("is not hexadecimal")
         if len(raw) != 4 * self.words:
             raise OverflowError(f"has not {4 * self.words} digits")
-        try:
-            return tuple(
-                int(raw[place : place + 4], 16) for place in range(0, len(raw), 4)
-            )
-        except ValueError:
-            raise TypeError("is not hexadecimal") from None
+        return tuple(int(raw[place : place + 4], 16) for place in range(0, len(raw), 4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +169,8 @@ class TimeOfDay:
 
     def encode(self, raw: Raw) -> tuple[int, ...]:
         """Return the word of a time; bits outside the two fields are 0."""
-        if not isinstance(raw, time):
-            raise TypeError("is not a time of day")
-        return (raw.hour << self.hour_shift | raw.minute << self.minute_shift,)
+        hour, minute = _hour_minute(raw)
+        return (hour << self.hour_shift | minute << self.minute_shift,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +189,8 @@ class MinutesOfDay:
 
     def encode(self, raw: Raw) -> tuple[int, ...]:
         """Return the minutes of a time."""
-        if not isinstance(raw, time):
-            raise TypeError("is not a time of day")
-        return (raw.hour * 60 + raw.minute,)
+        hour, minute = _hour_minute(raw)
+        return (hour * 60 + minute,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,9 +216,11 @@ class Clock:
             return None
 
     def encode(self, raw: Raw) -> tuple[int, ...]:
-        """Return the six words of a time."""
-        if not isinstance(raw, datetime):
-            raise TypeError("is not a date and time")
+        """Return the six words of a naive local time; fractions of a second are dropped."""
+        if not isinstance(raw, datetime) or raw.tzinfo is not None:
+            raise TypeError("is not a local date and time without a time zone")
+        if raw.year < 100:
+            raise OverflowError("is before the year 100, which would be read as 20xx")
         return (raw.year, raw.month, raw.day, raw.hour, raw.minute, raw.second)
 
 
@@ -235,6 +237,12 @@ class Words:
     def encode(self, raw: Raw) -> tuple[int, ...]:
         """Refuse: nobody knows what they mean."""
         raise TypeError("has no known meaning and cannot be written")
+
+
+def _hour_minute(raw: Raw) -> tuple[int, int]:
+    if not isinstance(raw, time) or raw.replace(hour=0, minute=0) != time.min:
+        raise TypeError("is not a local time of day in whole minutes")
+    return raw.hour, raw.minute
 
 
 def _integer(raw: Raw) -> int:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 import math
-from typing import Final
+from typing import Final, cast
 
-from ..points import Point, Value
+from ..points import Point, Setting, Value
 from .codecs import Codec, Integer, Raw
 from .errors import (
     ValueNotAnOptionError,
@@ -79,6 +79,10 @@ class Register:
             return None
         if self.options is not None:
             return self.options.get(raw)
+        return self._scaled(raw)
+
+    def _scaled(self, raw: int) -> float:
+        """Return the number that ``raw`` stands for."""
         scaled = (raw + self.offset) * self.numerator
         return scaled if self.divisor == 1 else scaled / self.divisor
 
@@ -91,10 +95,9 @@ class Register:
         if self.options is not None:
             return self._encode_raw(self._option(value), value)
         if isinstance(self.codec, Integer):
-            return self._encode_raw(self._number(value), value)
-        if isinstance(value, bool | float | frozenset):
-            raise ValueNotRepresentableError(self.key, value, "is of the wrong type")
-        return self._encode_raw(value, value)
+            return self._encode_raw(self._number(value, self.codec), value)
+        # Codecs refuse other types, and say what they take.
+        return self._encode_raw(cast(Raw, value), value)
 
     def _option(self, value: Value) -> int:
         options = self.options or {}
@@ -104,12 +107,12 @@ class Register:
         allowed = ", ".join(str(option) for option in options.values())
         raise ValueNotAnOptionError(self.key, value, f"is not one of: {allowed}")
 
-    def _number(self, value: Value) -> int:
+    def _number(self, value: Value, codec: Integer) -> int:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueNotRepresentableError(self.key, value, "is not a number")
         if not math.isfinite(value):
             raise ValueOutOfRangeError(self.key, value, "is not a finite number")
-        self._check_limits(value)
+        self._check_limits(value, codec)
         exact = Fraction(value) * self.divisor / self.numerator - self.offset
         raw = round(exact)
         if abs(exact - raw) > _TOLERANCE:
@@ -122,11 +125,15 @@ class Register:
             )
         return raw
 
-    def _check_limits(self, value: float) -> None:
-        if (setting := self.point.setting) is None:
-            return
-        low, high = setting.minimum, setting.maximum
-        if (low is not None and value < low) or (high is not None and value > high):
+    def _check_limits(self, value: float, codec: Integer) -> None:
+        """Hold ``value`` against the limits of the setting and of the register's type."""
+        setting = self.point.setting or Setting()
+        low, high = self._scaled(codec.minimum), self._scaled(codec.maximum)
+        if setting.minimum is not None:
+            low = max(low, setting.minimum)
+        if setting.maximum is not None:
+            high = min(high, setting.maximum)
+        if not low <= value <= high:
             raise ValueOutOfRangeError(
                 self.key,
                 value,
