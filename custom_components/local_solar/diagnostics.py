@@ -6,7 +6,7 @@ The dump is a dataset that the simulator can serve (``python -m simulators growa
 
 from typing import Any, Final
 
-from homeassistant.components.diagnostics import async_redact_data
+from homeassistant.components.diagnostics import REDACTED, async_redact_data
 from homeassistant.core import HomeAssistant
 
 from .coordinators.base import LocalSolarConfigEntry
@@ -28,6 +28,11 @@ async def async_get_config_entry_diagnostics(
     reader = inverter.reader
     image, missing = await inverter.async_dump()
     mask_serial_numbers(image, inverter.profile)
+
+    def hide(message: str) -> str:
+        """Take the address out of an error message."""
+        return message.replace(coordinator.link.address, REDACTED)
+
     return {
         "entry": {
             "data": async_redact_data(entry.data, TO_REDACT),
@@ -56,9 +61,9 @@ async def async_get_config_entry_diagnostics(
             ],
         },
         "awake": coordinator.awake,
-        "asleep_because": coordinator.asleep_because,
-        "failed": dict(coordinator.failed),
-        "missing": dict(missing),
+        "asleep_because": hide(coordinator.asleep_because),
+        "failed": {key: hide(why) for key, why in coordinator.failed.items()},
+        "missing": {key: hide(why) for key, why in missing.items()},
         "values": {
             device.identity.kind: {
                 key: str(value)

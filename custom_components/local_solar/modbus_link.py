@@ -100,9 +100,13 @@ class LinkProblem(StrEnum):
     GARBAGE = "garbage"
 
 
-def explain(err: ModbusError, link: ModbusLink) -> LinkProblem:
-    """Return what ``err`` on ``link`` means to the owner."""
-    if isinstance(err, ModbusConnectionError):
+def explain(err: ModbusError, link: ModbusLink, *, connected: bool) -> LinkProblem:
+    """Return what ``err`` on ``link`` means to the owner.
+
+    ``connected`` tells a link that could not be opened in time from a unit that
+    is silent on an open one.
+    """
+    if isinstance(err, ModbusConnectionError) or (is_silence(err) and not connected):
         return _explain_connection(_root(err), link)
     if is_silence(err):
         return LinkProblem.NO_ANSWER

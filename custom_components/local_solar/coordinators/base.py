@@ -157,10 +157,11 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
     async def _async_update_data(self) -> Snapshot:
         """Poll, or ask a silent device whether it is back."""
         snapshot: dict[str, dict[str, Value | None]] = {}
+        started = monotonic()
         if self.awake or await self._async_probe():
             try:
                 snapshot = await self._async_poll(self.wanted())
-                self._wake_up()
+                self._wake_up(monotonic() - started)
             except AsleepError as err:
                 self._fall_asleep(str(err))
         else:
@@ -171,11 +172,13 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
                 snapshot.setdefault(device.identity.id, {})[CONNECTED.key] = self.awake
         return snapshot
 
-    def _wake_up(self) -> None:
+    def _wake_up(self, spent: float) -> None:
+        """Poll again in the rhythm, but leave a crowded bus alone for as long as it took."""
         if not self.awake:
             LOGGER.info("%s answers again", self.name)
         self.awake, self.asleep_because = True, ""
-        self.update_interval = POLL_INTERVAL
+        took = timedelta(seconds=spent)
+        self.update_interval = min(max(POLL_INTERVAL - took, took), LAST_PROBE)
 
     def _fall_asleep(self, reason: str) -> None:
         """Probe ever less often; say once why."""

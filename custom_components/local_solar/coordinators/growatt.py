@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import override
 
-from modbus_connection import ModbusConnectionError, ModbusError, ModbusUnit
+from modbus_connection import ModbusError, ModbusUnit
 
 from homeassistant.components.modbus import async_get_unit
 from homeassistant.core import HomeAssistant
@@ -39,6 +39,7 @@ class GrowattCoordinator(LocalSolarCoordinator):
     """Polls one inverter and the battery behind it."""
 
     inverter: Inverter
+    _unit: ModbusUnit
 
     def __init__(self, hass: HomeAssistant, entry: LocalSolarConfigEntry) -> None:
         """Poll the inverter of ``entry``."""
@@ -53,11 +54,9 @@ class GrowattCoordinator(LocalSolarCoordinator):
         stored = Identification.from_json(self.config_entry.data[CONF_IDENTIFICATION])
         try:
             identified = await identify(unit, profile=self._profile_choice())
-        except ModbusConnectionError as err:
-            raise self._not_ready(err) from err
         except ModbusError as err:
-            if not is_silence(err):
-                raise self._not_ready(err) from err
+            if not (is_silence(err) and unit.connected):
+                raise self._not_ready(err, connected=unit.connected) from err
             LOGGER.debug("%s is silent, using what was stored of it", self.name)
             identified = stored
             self._fall_asleep(str(err))
@@ -88,9 +87,14 @@ class GrowattCoordinator(LocalSolarCoordinator):
                 translation_key="link_in_use",
                 translation_placeholders={"address": self.link.address},
             ) from err
-        unit.require_timeout(REQUEST_TIMEOUT)
-        unit.set_message_spacing(self._spacing)
+        self._unit = unit
+        self._keep_pace()
         return unit
+
+    def _keep_pace(self) -> None:
+        """Tell the shared link what the unit needs: a flow that asks the same unit changes it."""
+        self._unit.require_timeout(REQUEST_TIMEOUT)
+        self._unit.set_message_spacing(self._spacing)
 
     @property
     def _spacing(self) -> float:
@@ -102,10 +106,10 @@ class GrowattCoordinator(LocalSolarCoordinator):
         chosen: str = self.config_entry.options.get(CONF_PROFILE, AUTOMATIC)
         return None if chosen == AUTOMATIC else chosen
 
-    def _not_ready(self, err: ModbusError) -> ConfigEntryNotReady:
+    def _not_ready(self, err: ModbusError, *, connected: bool) -> ConfigEntryNotReady:
         return ConfigEntryNotReady(
             translation_domain=DOMAIN,
-            translation_key=explain(err, self.link),
+            translation_key=explain(err, self.link, connected=connected),
             translation_placeholders={
                 "address": self.link.address,
                 "unit_id": str(self.unit_id),
@@ -136,6 +140,7 @@ class GrowattCoordinator(LocalSolarCoordinator):
     async def _async_poll(
         self, wanted: set[PointId]
     ) -> dict[str, dict[str, Value | None]]:
+        self._keep_pace()
         poll = await self.inverter.async_poll(wanted)
         if poll.asleep is not None:
             raise AsleepError(poll.asleep)
@@ -144,6 +149,7 @@ class GrowattCoordinator(LocalSolarCoordinator):
 
     @override
     async def _async_probe(self) -> bool:
+        self._keep_pace()
         try:
             return await self.inverter.async_probe()
         except WrongInverterError as err:

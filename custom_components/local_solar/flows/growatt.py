@@ -1,10 +1,11 @@
 """Steps that add or change a Growatt inverter reached over Modbus."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
-from modbus_connection import ModbusConnectionError, ModbusError
+from modbus_connection import ModbusConnectionError, ModbusError, ModbusUnit
 import probatio
 
 from homeassistant.components.modbus import async_get_temporary_unit
@@ -15,6 +16,7 @@ from homeassistant.config_entries import (
     ConfigFlow,
     ConfigFlowResult,
 )
+from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.selector import (
     SelectOptionDict,
@@ -158,6 +160,17 @@ class GrowattFlow(ConfigFlow):
             return self._show(schema, {})
         return await self._go_on(schema, user_input, links[user_input[CONF_LINK]])
 
+    def _units_on(self, link: ModbusLink) -> set[int]:
+        """Return the unit ids of inverters already added on a link."""
+        own = (
+            self._get_reconfigure_entry() if self.source == SOURCE_RECONFIGURE else None
+        )
+        return {
+            entry.data[CONF_UNIT_ID]
+            for entry in self._growatt_entries
+            if entry is not own and ModbusLink.from_json(entry.data[CONF_LINK]) == link
+        }
+
     def _next_unit_id(self) -> int:
         used = {entry.data[CONF_UNIT_ID] for entry in self._growatt_entries}
         return next(unit for unit in range(1, 248) if unit not in used)
@@ -233,23 +246,22 @@ class GrowattFlow(ConfigFlow):
     async def _identify(self, link: ModbusLink, unit_id: int) -> Identification:
         """Ask who is there. Raises ``_FormError`` with what the owner can do."""
         where = {"address": link.address, "unit_id": str(unit_id)}
-        try:
-            async with async_get_temporary_unit(
-                self.hass, link.params, unit_id
-            ) as unit:
-                unit.require_timeout(REQUEST_TIMEOUT)
-                unit.set_message_spacing(DEFAULT_SPACING / 1000)
+        async with _temporary_unit(self.hass, link, unit_id) as unit:
+            unit.require_timeout(REQUEST_TIMEOUT)
+            unit.set_message_spacing(DEFAULT_SPACING / 1000)
+            try:
                 return await identify(unit)
-        except HomeAssistantError:
-            raise _FormError("link_in_use", **where) from None
-        except NoSerialNumberError as err:
-            LOGGER.debug("%s unit %s: %s", link.address, unit_id, err)
-            raise _FormError("no_serial_number", **where) from None
-        except UnsupportedFamilyError as err:
-            raise _FormError("unsupported_family", **where, model=err.model) from None
-        except ModbusError as err:
-            LOGGER.debug("%s unit %s: %s", link.address, unit_id, err)
-            raise _FormError(explain(err, link), **where, error=str(err)) from None
+            except NoSerialNumberError as err:
+                LOGGER.debug("%s unit %s: %s", link.address, unit_id, err)
+                raise _FormError("no_serial_number", **where) from None
+            except UnsupportedFamilyError as err:
+                raise _FormError(
+                    "unsupported_family", **where, model=err.model
+                ) from None
+            except ModbusError as err:
+                LOGGER.debug("%s unit %s: %s", link.address, unit_id, err)
+                problem = explain(err, link, connected=unit.connected)
+                raise _FormError(problem, **where, error=str(err)) from None
 
     # -- searching the bus --------------------------------------------------------
 
@@ -277,8 +289,9 @@ class GrowattFlow(ConfigFlow):
         """Return the unit ids that answer. Raises ``_FormError``."""
         assert self._link is not None
         found: list[int] = []
+        known = self._units_on(self._link)
         for unit_id in range(1, SCAN_LAST_UNIT + 1):
-            if await _answers(self, self._link, unit_id):
+            if unit_id not in known and await _answers(self.hass, self._link, unit_id):
                 found.append(unit_id)
             self.async_update_progress(unit_id / SCAN_LAST_UNIT)
         return found
@@ -325,28 +338,37 @@ class GrowattFlow(ConfigFlow):
         )
 
 
-async def _answers(flow: GrowattFlow, link: ModbusLink, unit_id: int) -> bool:
-    """Return whether a unit answers at all. Raises ``_FormError`` if the link is down."""
+@asynccontextmanager
+async def _temporary_unit(
+    hass: HomeAssistant, link: ModbusLink, unit_id: int
+) -> AsyncIterator[ModbusUnit]:
+    """Hold a unit for a while. Raises ``_FormError`` if the link has other settings."""
     try:
-        async with async_get_temporary_unit(flow.hass, link.params, unit_id) as unit:
-            unit.require_timeout(SCAN_TIMEOUT)
-            try:
-                await read_words(unit, Space.HOLDING, _DEVICE_TYPE_CODE, 1)
-            finally:
-                unit.require_timeout(None)
+        async with async_get_temporary_unit(hass, link.params, unit_id) as unit:
+            yield unit
     except HomeAssistantError:
         raise _FormError(
             "link_in_use", address=link.address, unit_id=str(unit_id)
         ) from None
-    except ModbusConnectionError as err:
-        raise _FormError(
-            explain(err, link),
-            address=link.address,
-            unit_id=str(unit_id),
-            error=str(err),
-        ) from None
-    except ModbusError:
-        return False
+
+
+async def _answers(hass: HomeAssistant, link: ModbusLink, unit_id: int) -> bool:
+    """Return whether a unit answers at all. Raises ``_FormError`` if the link is down."""
+    async with _temporary_unit(hass, link, unit_id) as unit:
+        unit.require_timeout(SCAN_TIMEOUT)
+        try:
+            await read_words(unit, Space.HOLDING, _DEVICE_TYPE_CODE, 1)
+        except ModbusError as err:
+            if unit.connected and not isinstance(err, ModbusConnectionError):
+                return False
+            raise _FormError(
+                explain(err, link, connected=unit.connected),
+                address=link.address,
+                unit_id=str(unit_id),
+                error=str(err),
+            ) from None
+        finally:
+            unit.require_timeout(None)
     return True
 
 

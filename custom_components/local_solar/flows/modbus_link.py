@@ -94,7 +94,7 @@ async def link_from_input(
             usb.get_serial_by_id, user_input[CONF_DEVICE].strip()
         )
         return ModbusLink(device=device, baudrate=int(user_input[CONF_BAUDRATE]))
-    host = user_input[CONF_HOST].strip().lower()
+    host = user_input[CONF_HOST].strip().strip("[]").lower()
     if kind == RTU_TCP:
         return ModbusLink.rtu_over_tcp(host, user_input[CONF_PORT])
     return ModbusLink(host=host, port=user_input[CONF_PORT])

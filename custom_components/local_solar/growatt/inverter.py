@@ -257,9 +257,14 @@ class Inverter:
         return serial is not None
 
     async def async_dump(self) -> tuple[RegisterImage, Mapping[str, str]]:
-        """Read every row of the profile once: the image, and why keys are missing from it."""
+        """Read every row of the profile once: the image, and why keys are missing from it.
+
+        A silent inverter's dump is what was last seen of it.
+        """
         image = RegisterImage()
         report = await self.reader.read(self.profile, image)
+        if report.silent:
+            image.load(self.image.dump(), time.monotonic())
         return image, {**self.reader.refused, **_failures(report)}
 
     def _rows_of(self, wanted: frozenset[PointId]) -> _RowsByDevice:

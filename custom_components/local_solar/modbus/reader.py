@@ -133,9 +133,10 @@ class RegisterReader:
     ) -> ReadReport:
         """Read ``registers`` into ``image``; the report names what failed.
 
-        A read that gets lost or garbled is tried once more. When the first one
-        is lost twice the unit is silent and is not asked for the rest; a link
-        that goes down fails what is left. What failed is forgotten from the
+        A read that gets lost or garbled is tried once more, over a new
+        connection if the old one broke. When the first one is lost twice the
+        unit is silent and is not asked for the rest; a link that stays down
+        fails what is left. What failed is forgotten from the
         image, everything else stays fresh.
         """
         report = ReadReport(self.plan(registers))
@@ -164,8 +165,6 @@ class RegisterReader:
                 IllegalDataValueError,
             ) as err:
                 self._narrow(read, err)
-                return err
-            except ModbusConnectionError as err:
                 return err
             except ModbusError as err:
                 _LOGGER.debug("%s: %s", read, err)
