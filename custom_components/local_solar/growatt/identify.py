@@ -108,6 +108,8 @@ class Identification:
     """Software code of the battery monitor: ZEBA is an ARK, ZECA an APX."""
     battery_firmware: str | None = None
     modules: int = 0
+    meter: bool = True
+    """Whether a meter or current transformer measures the grid connection."""
     backup_box: bool = False
     evidence: tuple[Evidence, ...] = field(default=(), compare=False)
 
@@ -167,6 +169,8 @@ async def identify(unit: ModbusUnit, *, profile: str | None = None) -> Identific
         raise UnsupportedFamilyError(model.name, model.family)
     with_battery = known_profile.startswith("min_tl_xh")
     battery = with_battery and await probe.battery()
+    if known_profile != "tl_x_base":
+        await probe.accessories()
     return Identification(
         serial_number=serial,
         family=model.family,
@@ -180,7 +184,8 @@ async def identify(unit: ModbusUnit, *, profile: str | None = None) -> Identific
         battery_serial=probe.text(*_BATTERY_SERIAL) if battery else None,
         battery_code=probe.text(3096, 2) if battery else None,
         battery_firmware=probe.battery_firmware() if battery else None,
-        modules=await probe.modules() if battery else 0,
+        modules=probe.word(185) or 0 if battery else 0,
+        meter=with_battery or probe.word(180) != 0,
         backup_box=with_battery and await probe.backup_box(),
         evidence=tuple(probe.evidence),
     )
@@ -356,11 +361,9 @@ class _Probe:
         code, version = self.text(3096, 2), self.word(3103)
         return f"{code}-{version:04d}" if code and version is not None else code
 
-    async def modules(self) -> int:
-        """Return the number of battery modules that report values of their own."""
-        if not await self._try(Space.HOLDING, 184, 2):
-            return 0
-        return self.word(185) or 0
+    async def accessories(self) -> None:
+        """Read which accessories are linked: meter (180) and battery modules (185)."""
+        await self._try(Space.HOLDING, 180, 6)
 
     async def backup_box(self) -> bool:
         """Return whether a backup box is installed."""

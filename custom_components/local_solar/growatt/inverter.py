@@ -30,7 +30,7 @@ from .alarms import alarms_of
 from .battery import VOLTAGE_KEYS, VoltageScale, battery_model
 from .identify import Identification, read_serial_number
 from .profiles.catalogue import PROFILES
-from .profiles.profile import Part, Profile
+from .profiles.profile import OFFERED, Part, Profile
 
 MANUFACTURER: Final = "Growatt"
 
@@ -69,6 +69,15 @@ ALARMS: Final = Point(
     visibility=Visibility.SHOWN,
 )
 """The faults and warnings that the inverter reports."""
+
+METERED: Final = frozenset(
+    {
+        f"{what}{counted}"
+        for what in ("grid_import", "grid_export", "load")
+        for counted in ("_power", "_energy_today", "_energy_total")
+    }
+)
+"""Points that stay 0 without a meter: then they are offered, not shown."""
 
 _ALARM_ROWS: Final = (FAULT_CODE, "fault_subcode", "warning_code", "warning_subcode")
 
@@ -173,6 +182,8 @@ class Inverter:
             for row in section.rows:
                 if not _is_present(section.part, row.point.index or 0, self.identified):
                     continue
+                if row.key in METERED and not self.identified.meter:
+                    row = replace(row, point=replace(row.point, visibility=OFFERED))
                 if row.key in VOLTAGE_KEYS:
                     row = replace(row, scale=self._voltage_scale.scale)
                 present[device][row.key] = row
