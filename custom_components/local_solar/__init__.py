@@ -10,7 +10,7 @@ from homeassistant.helpers import config_validation as cv, device_registry as dr
 from .const import CONF_KIND, DOMAIN, KIND_GROWATT
 from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator
 from .coordinators.growatt import GrowattCoordinator
-from .entity import device_info
+from .devices import is_present, register_devices
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
@@ -28,7 +28,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: LocalSolarConfigEntry) -
     coordinator = COORDINATORS[entry.data[CONF_KIND]](hass, entry)
     await coordinator.async_config_entry_first_refresh()
     entry.runtime_data = coordinator
-    _register_devices(hass, entry)
+    register_devices(hass, entry)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     return True
 
@@ -42,20 +42,4 @@ async def async_remove_config_entry_device(
     hass: HomeAssistant, entry: LocalSolarConfigEntry, device: dr.DeviceEntry
 ) -> bool:
     """Let the owner remove a device that is no longer there, such as a sold battery."""
-    present = {device.identity.id for device in entry.runtime_data.devices}
-    return not any(
-        domain == DOMAIN and device_id in present
-        for domain, device_id in device.identifiers
-    )
-
-
-def _register_devices(hass: HomeAssistant, entry: LocalSolarConfigEntry) -> None:
-    """Register devices in order: one that others are reached through comes first."""
-    registry = dr.async_get(hass)
-    registered: dict[str, str] = {}
-    for device in entry.runtime_data.devices:
-        identity = device.identity
-        via = registered.get(identity.via) if identity.via else None
-        registered[identity.id] = registry.async_get_or_create(
-            config_entry_id=entry.entry_id, **device_info(identity, via)
-        ).id
+    return not is_present(entry, device)

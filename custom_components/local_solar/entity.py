@@ -9,7 +9,7 @@ from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .const import DOMAIN
 from .coordinators.base import LocalSolarCoordinator, unique_id
-from .points import Device, DeviceIdentity, Point, PointId, Value, Visibility
+from .points import Device, Point, PointId, Value, Visibility
 from .quantities import entity_category, presentation
 
 
@@ -22,26 +22,6 @@ def points_on(
         for device, point in coordinator.points()
         if presentation(point).platform is platform
     )
-
-
-def device_info(identity: DeviceIdentity, via_device_id: str | None) -> DeviceInfo:
-    """Return what the device registry is told of a device."""
-    info = DeviceInfo(
-        identifiers={(DOMAIN, identity.id)},
-        manufacturer=identity.manufacturer,
-        model=identity.model,
-        translation_key=identity.kind,
-        translation_placeholders={
-            "manufacturer": identity.manufacturer,
-            "model": identity.model,
-        },
-        serial_number=identity.serial_number,
-        sw_version=identity.firmware,
-        hw_version=identity.hardware,
-    )
-    if via_device_id is not None:
-        info["via_device_id"] = via_device_id
-    return info
 
 
 class LocalSolarEntity(CoordinatorEntity[LocalSolarCoordinator]):
