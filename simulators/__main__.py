@@ -1,0 +1,58 @@
+"""``python -m simulators``: runs a simulated device."""
+
+import asyncio
+from collections.abc import Sequence
+import logging
+from pathlib import Path
+import sys
+from types import ModuleType
+
+from . import growatt, plant
+from .cli import Parser
+from .errors import SimulatorError
+
+DEVICES = (growatt, plant)
+"""Modules with a ``register`` that adds their subcommand."""
+
+BAD_INPUT = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a simulator and return the exit code: 0, or 2 for bad input."""
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+    parser = Parser(
+        prog="python -m simulators",
+        description="Simulated devices. Each prints a line once it listens and serves"
+        " until it is stopped.",
+    )
+    commands = parser.add_subparsers(
+        title="devices", metavar="DEVICE", required=True, parser_class=Parser
+    )
+    for device in DEVICES:
+        device.register(commands)
+    try:
+        options = parser.parse_args(arguments)
+        asyncio.run(options.run(options))
+    except SimulatorError as err:
+        print(f"error: {err}", file=sys.stderr)
+        return BAD_INPUT
+    return 0
+
+
+def _leave_home_assistant_out() -> None:
+    """Make the register maps importable without the rest of the integration.
+
+    They know nothing of Home Assistant, but the package around them starts by importing
+    it, which takes seconds. In a process of its own a simulator can do without.
+    """
+    name = "custom_components.local_solar"
+    package = ModuleType(name)
+    folder = Path(__file__).parents[1] / "custom_components" / "local_solar"
+    package.__path__ = [str(folder)]
+    sys.modules[name] = package
+
+
+if __name__ == "__main__":
+    _leave_home_assistant_out()
+    sys.exit(main())

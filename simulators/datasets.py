@@ -1,0 +1,282 @@
+"""Registers of a device from a file: dataset, capture or diagnostics download.
+
+* A dataset: ``{"holding": {"30": 100}, "input": {"0": 401}, "_source": "..."}``. Keys are
+  decimal addresses, words whole numbers from -32768 to 65535; keys that start with
+  ``_`` are remarks. ``fc20`` holds the words of Growatt's function 0x20.
+* A capture: JSON lines ``{"ts", "op", "unit", "addr", "count", "regs"}``. The last
+  word seen at each address makes the dataset.
+* A diagnostics download of Home Assistant: a dataset somewhere inside other JSON,
+  usually at ``data.registers``.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+import json
+from pathlib import Path
+from typing import Final, Self
+
+from .errors import SimulatorError
+
+SHIPPED: Final = Path(__file__).with_name("datasets")
+"""Folder of the datasets that come with the simulators."""
+
+_REDACTED: Final = "**REDACTED**"
+"""What Home Assistant puts in the place of a private value in diagnostics."""
+
+
+class Table(StrEnum):
+    """The tables of 16-bit words that a device has."""
+
+    HOLDING = "holding"
+    INPUT = "input"
+    METER = "fc20"
+    """What Growatt's own function 0x20 reads."""
+
+
+_TABLE_OF_OP: Final[Mapping[str, Table]] = {
+    "read_holding": Table.HOLDING,
+    "read_input": Table.INPUT,
+    "read_meter": Table.METER,
+    "write_single": Table.HOLDING,
+    "write_multiple": Table.HOLDING,
+}
+
+
+@dataclass(slots=True)
+class Dataset:
+    """The words of one device, by table and address.
+
+    ``name`` says where they come from and stands at the front of messages.
+    """
+
+    name: str
+    words: dict[Table, dict[int, int]] = field(
+        default_factory=lambda: {table: {} for table in Table}
+    )
+
+    @classmethod
+    def parse(cls, document: Mapping[str, object], name: str = "dataset") -> Self:
+        """Read a dataset that is already decoded from JSON.
+
+        Raises ``SimulatorError`` naming the table, the key and the value at fault.
+        """
+        dataset = cls(name)
+        for key, entries in document.items():
+            if key.startswith("_"):
+                continue
+            if key not in set(Table):
+                expected = ", ".join(Table)
+                raise SimulatorError(
+                    f"{name}: unknown key {key!r}, not one of {expected}"
+                )
+            if not isinstance(entries, Mapping):
+                raise SimulatorError(f"{name}: {key} is not an object of address: word")
+            words = dataset.words[Table(key)]
+            for address, word in entries.items():
+                if str(address).startswith("_") or word == _REDACTED:
+                    continue
+                words[_address(address, f"{name}: {key}")] = _word(
+                    word, f"{name}: {key} {address}"
+                )
+        if not any(dataset.words.values()):
+            raise SimulatorError(f"{name}: holds no registers")
+        return dataset
+
+    @classmethod
+    def load(cls, source: str | Path, unit: int | None = None) -> Self:
+        """Read a file, or a shipped dataset by its bare name (``min_6000tl_xh``).
+
+        ``unit`` picks the device out of a capture of several.
+        Raises ``SimulatorError`` if it cannot be read or holds something else.
+        """
+        path = _path(source)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as err:
+            raise SimulatorError(
+                f"{source}: cannot be read: {err.strerror or err}"
+            ) from None
+        except UnicodeDecodeError:
+            raise SimulatorError(f"{source}: is not a text file in UTF-8") from None
+        name = str(source)
+        if _is_capture(text):
+            return cls._from_capture(text, name, unit)
+        try:
+            document = json.loads(text)
+        except json.JSONDecodeError as err:
+            raise SimulatorError(
+                f"{name}: line {err.lineno}: is not JSON: {err.msg}"
+            ) from None
+        except RecursionError:
+            raise SimulatorError(f"{name}: is not JSON: nested too deeply") from None
+        return cls.parse(_registers_in(document, name), name)
+
+    @classmethod
+    def _from_capture(cls, text: str, name: str, unit: int | None) -> Self:
+        """Take the last word seen at each address."""
+        by_unit: dict[int, Self] = {}
+        for number, line in enumerate(text.splitlines(), 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError, RecursionError:
+                raise SimulatorError(f"{name}: line {number}: is not JSON") from None
+            seen = _seen_words(record, f"{name}: line {number}")
+            if seen is None:
+                continue
+            table, seen_unit, words = seen
+            dataset = by_unit.setdefault(seen_unit, cls(name))
+            dataset.words[table].update(words)
+        if not by_unit:
+            raise SimulatorError(f"{name}: holds no registers")
+        if len(by_unit) == 1:
+            return by_unit.popitem()[1]
+        if unit not in by_unit:
+            units = ", ".join(str(key) for key in sorted(by_unit))
+            wanted = "say which unit" if unit is None else f"not unit {unit}"
+            raise SimulatorError(f"{name}: is of the units {units}: {wanted}")
+        return by_unit[unit]
+
+    def copy(self) -> Self:
+        """Return one that can be changed without changing this one."""
+        return type(self)(
+            self.name, {table: dict(words) for table, words in self.words.items()}
+        )
+
+    def get(self, table: Table, address: int) -> int:
+        """Return a word, 0 if it is not known."""
+        return self.words[table].get(address, 0)
+
+
+type Source = Dataset | Mapping[str, object] | str | Path
+"""A dataset, or what one can be read from."""
+
+
+def as_dataset(source: Source, unit: int | None = None) -> Dataset:
+    """Return a dataset of its own from a dataset, a decoded document, a file or a name."""
+    if isinstance(source, Dataset):
+        return source.copy()
+    if isinstance(source, Mapping):
+        return Dataset.parse(source)
+    return Dataset.load(source, unit)
+
+
+def _path(source: str | Path) -> Path:
+    """Return the file that ``source`` names; a bare name is that of a shipped dataset."""
+    shipped = SHIPPED / f"{source}.json"
+    if isinstance(source, str) and Path(source).name == source and shipped.is_file():
+        return shipped
+    return Path(source)
+
+
+def _is_capture(text: str) -> bool:
+    """Tell whether the first line that is not empty is a record of a capture."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    try:
+        record = json.loads(first)
+    except json.JSONDecodeError, RecursionError:
+        return False
+    return isinstance(record, dict) and "op" in record
+
+
+def _seen_words(record: object, where: str) -> tuple[Table, int, dict[int, int]] | None:
+    """Return table, unit and words of a record, ``None`` if it brings none."""
+    if not isinstance(record, dict):
+        raise SimulatorError(f"{where}: is not an object")
+    table = _TABLE_OF_OP.get(str(record.get("op")))
+    if table is None or record.get("error") is not None or _is_undone(record):
+        return None
+    words = record.get("regs", record.get("values", record.get("value", [])))
+    if isinstance(words, int):
+        words = [words]
+    if not isinstance(words, list):
+        raise SimulatorError(f"{where}: regs is not a list")
+    if not words:
+        return None
+    unit = record.get("unit", 1)
+    if isinstance(unit, bool) or not isinstance(unit, int):
+        raise SimulatorError(f"{where}: unit {unit!r} is not a whole number")
+    start = _address(record.get("addr"), f"{where}: addr")
+    if start + len(words) > 0x10000:
+        raise SimulatorError(f"{where}: {len(words)} words do not fit from {start} on")
+    return (
+        table,
+        unit,
+        {
+            start + place: _word(word, f"{where}: regs {place}")
+            for place, word in enumerate(words)
+        },
+    )
+
+
+def _is_undone(record: Mapping[str, object]) -> bool:
+    """Tell whether a simulator's fault kept a write from being done."""
+    fault = str(record.get("fault", ""))
+    return str(record.get("op")).startswith("write") and (
+        "deaf" in fault or "ignore" in fault
+    )
+
+
+def _registers_in(document: object, name: str) -> Mapping[str, object]:
+    """Return the dataset inside a document: itself, or the only one found in it."""
+    if not isinstance(document, dict):
+        raise SimulatorError(f"{name}: is not a dataset but a JSON {_kind(document)}")
+    if any(table in document for table in Table):
+        return document
+    found = list(_datasets_below(document, ""))
+    if len(found) == 1:
+        return found[0][1]
+    if found:
+        places = ", ".join(place for place, _ in found)
+        raise SimulatorError(f"{name}: holds registers of several devices: {places}")
+    if "data" in document:
+        raise SimulatorError(f"{name}: this diagnostics download holds no registers")
+    return document
+
+
+def _datasets_below(
+    node: object, place: str
+) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """Go through all objects that look like a dataset."""
+    if isinstance(node, list):
+        for index, child in enumerate(node):
+            yield from _datasets_below(child, f"{place}.{index}".lstrip("."))
+    elif isinstance(node, dict):
+        if any(isinstance(node.get(table), dict) for table in Table):
+            yield place, node
+        else:
+            for key, child in node.items():
+                yield from _datasets_below(child, f"{place}.{key}".lstrip("."))
+
+
+def _address(key: object, where: str) -> int:
+    text = str(key)
+    if (
+        isinstance(key, int | str)
+        and not isinstance(key, bool)
+        and text.isascii()
+        and text.isdecimal()
+        and len(text) <= 6
+        and int(text) <= 0xFFFF
+    ):
+        return int(text)
+    raise SimulatorError(f"{where}: {key!r} is not an address from 0 to 65535")
+
+
+def _word(value: object, where: str) -> int:
+    if (
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        and -0x8000 <= value <= 0xFFFF
+    ):
+        return value & 0xFFFF
+    raise SimulatorError(
+        f"{where}: {value!r} is not a whole number from -32768 to 65535"
+    )
+
+
+def _kind(document: object) -> str:
+    kinds: dict[type, str] = {list: "array", str: "text", bool: "truth value"}
+    return kinds.get(type(document), "number" if document is not None else "null")

@@ -1,0 +1,322 @@
+"""A Growatt inverter on Modbus, or several on one bus.
+
+What it does as the real ones do, from Growatt's documents and a recording of a MIN
+6000TL-XH: reads and writes must stay inside a register group, a group that the model
+does not have is refused, addresses that mean nothing read 0, unit 0 is answered for
+the device type code alone, and an off-grid SPF resets when an address from 30000 on is
+touched.
+"""
+
+import argparse
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+from pathlib import Path
+import time
+from typing import TYPE_CHECKING, Final, override
+
+from .cli import (
+    Commands,
+    UnitOptions,
+    add_bus_options,
+    add_clock_options,
+    bus_options,
+    serve,
+    start_listeners,
+    unit_datasets,
+)
+from .clock import SimulatedClock
+from .datasets import Dataset, Source, Table, as_dataset
+from .errors import SimulatorError
+from .faults import Fault
+from .modbus import ModbusSimulator, UnknownUnit
+from .requests import ILLEGAL_ADDRESS, NoAnswerError, RefusedError, Request
+from .wire import SerialLine
+
+if TYPE_CHECKING:
+    from custom_components.local_solar.modbus.register import Register
+
+    from .sun import Mutation
+
+_LOGGER = logging.getLogger(__name__)
+
+DEFAULT_DATASET: Final = "min_6000tl_xh"
+
+DEVICE_TYPE_CODE: Final = 43
+"""Holding register that tells the model. The only one that unit 0 answers for."""
+
+GROUP_WORDS: Final = 125
+"""Width of the register groups of Protocol II (V1.13 to V1.39)."""
+
+NARROW_GROUP_WORDS: Final = 45
+"""Width of the groups of the protocols V3 and OffGrid (SPF)."""
+
+_VPP: Final = (30000, 31999)
+_VPP_SECTIONS: Final = (
+    *((30000, 30099), (30100, 30149), (30150, 30249), (30250, 30299)),
+    *((30300, 30410), (30411, 30471), (30472, 30499)),
+    *((31000, 31009), (31010, 31099), (31100, 31199), (31200, 31299)),
+    *((31300, 31399), (31400, 31499), (31500, 31599)),
+)
+"""Groups of the VPP protocol (V2.03), which are not all of one width."""
+
+_OFF_GRID_CODES: Final = (*range(3400, 3500), 64541)
+_V3_CODES: Final = (210, 2049)
+
+RESET_SECONDS: Final = 60.0
+"""How long an SPF that was made to reset stays silent."""
+
+
+class GrowattUnit:
+    """The registers of one inverter and the rules for reading and writing them."""
+
+    def __init__(self, dataset: Dataset, name: str = "inverter") -> None:
+        """Serve a dataset, which changes with writes; ``name`` is for the log."""
+        self.dataset = dataset
+        self._told_silent = False
+        self.sleeps = False
+        """Whether it does not answer while it has neither sun nor battery."""
+        self.reset_seconds = RESET_SECONDS
+        self.resets = 0
+        """How often it was made to reset."""
+        self.mutation: Mutation | None = None
+        self._name = name
+        self._silent_until = 0.0
+        code = dataset.get(Table.HOLDING, DEVICE_TYPE_CODE)
+        self.off_grid = code in _OFF_GRID_CODES or (
+            dataset.get(Table.INPUT, 44) in _OFF_GRID_CODES
+        )
+        narrow = self.off_grid or code in _V3_CODES
+        self.group_words = NARROW_GROUP_WORDS if narrow else GROUP_WORDS
+        self._groups = {
+            (table, self.group_of(address))
+            for table, words in dataset.words.items()
+            for address in words
+        }
+
+    @property
+    def silent(self) -> bool:
+        """Whether it answers nothing: told so, resetting, or asleep."""
+        return (
+            self._told_silent or time.monotonic() < self._silent_until or self._asleep()
+        )
+
+    @silent.setter
+    def silent(self, silent: bool) -> None:
+        self._told_silent = silent
+
+    def _asleep(self) -> bool:
+        if not self.sleeps or self.mutation is None:
+            return False
+        self.mutation.update()
+        return self.mutation.plant.asleep
+
+    def group_of(self, address: int) -> tuple[int, int]:
+        """Return the first and last address of the group that an address is in."""
+        if _VPP[0] <= address <= _VPP[1] and not self.off_grid:
+            for section in _VPP_SECTIONS:
+                if section[0] <= address <= section[1]:
+                    return section
+        first = address - address % self.group_words
+        return first, first + self.group_words - 1
+
+    def has(self, table: Table, address: int) -> bool:
+        """Tell whether the dataset has any word of the group an address is in."""
+        return (table, self.group_of(address)) in self._groups
+
+    def live(self, clock: SimulatedClock) -> None:
+        """Let sun, house and battery drive the registers from now on.
+
+        Raises ``SimulatorError`` if there is no register map for the model.
+        """
+        # Brings Home Assistant along, which takes a second: only for those who need it.
+        from .sun import Mutation  # noqa: PLC0415
+
+        rows = [
+            row
+            for row in _rows_of(self.dataset)
+            if self.has(Table(row.space.value), row.address)
+        ]
+        self.mutation = Mutation(self.dataset.words, rows, clock)
+
+    def read(self, table: Table, address: int, count: int) -> list[int]:
+        """Return words. Raises ``RefusedError`` or ``NoAnswerError``."""
+        self._check(table, address, count)
+        if self.mutation is not None:
+            self.mutation.update()
+        words = self.dataset.words[table]
+        return [words.get(place, 0) for place in range(address, address + count)]
+
+    def write(self, address: int, words: Sequence[int]) -> None:
+        """Set holding registers. Raises ``RefusedError`` or ``NoAnswerError``."""
+        self._check(Table.HOLDING, address, len(words))
+        if self.mutation is not None:
+            self.mutation.update()
+        self.dataset.words[Table.HOLDING].update(
+            zip(range(address, address + len(words)), words, strict=True)
+        )
+        if self.mutation is not None:
+            self.mutation.written(address, len(words))
+
+    def _check(self, table: Table, address: int, count: int) -> None:
+        last = address + count - 1
+        if self.off_grid and address <= _VPP[1] and last >= _VPP[0]:
+            self.resets += 1
+            self._silent_until = time.monotonic() + self.reset_seconds
+            _LOGGER.warning(
+                "%s: touching %s %s-%s resets an SPF and cuts its output: silent for %g s",
+                self._name,
+                table,
+                address,
+                last,
+                self.reset_seconds,
+            )
+            raise NoAnswerError
+        if last > self.group_of(address)[1] or not self.has(table, address):
+            raise RefusedError(ILLEGAL_ADDRESS)
+
+
+class GrowattSimulator(ModbusSimulator):
+    """Growatt inverters on one bus. See ``ModbusSimulator`` for listeners and requests."""
+
+    def __init__(
+        self,
+        datasets: Mapping[int, Source] | None = None,
+        *,
+        mutate: bool = False,
+        clock: SimulatedClock | None = None,
+        sleeps: bool = False,
+        faults: Iterable[Fault | str] = (),
+        wire: SerialLine | None = None,
+        unknown_unit: UnknownUnit = UnknownUnit.SILENT,
+        capture: Path | None = None,
+        record: bool = True,
+        seed: int | None = None,
+    ) -> None:
+        """Put inverters on a bus.
+
+        Args:
+            datasets: unit id -> dataset, decoded document, file or shipped name; by
+                default unit 1 is a MIN 6000TL-XH. The unit works on a copy.
+            mutate: whether sun, house and battery drive the registers.
+            clock: the time by which they do; the computer's if not given.
+            sleeps: whether units without a battery are silent while there is no sun
+                (with ``mutate``).
+            faults: what goes wrong; see ``faults.py``.
+            wire: the line whose pace answers keep to.
+            unknown_unit: what becomes of requests to other units.
+            capture: file that gets a JSON line per request.
+            record: whether to keep ``requests``.
+            seed: makes random faults the same in every run.
+
+        Raises:
+            SimulatorError: if a dataset, a fault or the capture is no good.
+
+        """
+        self.units: Final = {
+            unit: GrowattUnit(as_dataset(source, unit), f"unit {unit}")
+            for unit, source in (datasets or {1: DEFAULT_DATASET}).items()
+        }
+        self.clock = clock or SimulatedClock()
+        super().__init__(
+            self.units,
+            faults=faults,
+            wire=wire,
+            unknown_unit=unknown_unit,
+            capture=capture,
+            record=record,
+            seed=seed,
+        )
+        if mutate:
+            for unit in self.units.values():
+                unit.sleeps = sleeps
+                unit.live(self.clock)
+
+    @override
+    def answers_broadcast(self, request: Request) -> int | None:
+        """Let the first unit answer for its device type code, as the recorded one does."""
+        if (request.op, request.address, request.count) != (
+            "read_holding",
+            DEVICE_TYPE_CODE,
+            1,
+        ):
+            return None
+        return min(self.units)
+
+    def set_word(self, unit: int, table: Table | str, address: int, word: int) -> None:
+        """Set a register of a unit. What lives may overwrite it (``mutate``)."""
+        self.units[unit].dataset.words[Table(table)][address] = word & 0xFFFF
+
+    def word(self, unit: int, table: Table | str, address: int) -> int:
+        """Return a register of a unit as it is now, without a request."""
+        device = self.units[unit]
+        if device.mutation is not None:
+            device.mutation.update()
+        return device.dataset.get(Table(table), address)
+
+
+def _rows_of(dataset: Dataset) -> Iterator[Register]:
+    """Yield the rows of the register maps that fit a dataset.
+
+    Raises ``SimulatorError`` if its model has none.
+    """
+    from custom_components.local_solar.growatt.models import (  # noqa: PLC0415
+        DEVICE_TYPE_CODES,
+        PROFILE_OF,
+        SERIAL_PREFIXES,
+        Family,
+    )
+    from custom_components.local_solar.growatt.profiles.catalogue import PROFILES  # noqa: PLC0415
+
+    code = dataset.get(Table.HOLDING, DEVICE_TYPE_CODE)
+    model = DEVICE_TYPE_CODES.get(code)
+    prefix = b"".join(
+        dataset.get(Table.HOLDING, address).to_bytes(2) for address in (23, 24)
+    ).decode("ascii", errors="replace")[:3]
+    if model is not None and model.family is Family.MIN_TL_XH:
+        variant = SERIAL_PREFIXES.get(prefix)
+        if variant is not None and variant.family is Family.MIN_TL_XH_US:
+            model = variant
+    key = PROFILE_OF[model.family] if model is not None else None
+    if key is None:
+        raise SimulatorError(
+            f"{dataset.name}: no register map for device type code {code}:"
+            " it cannot be mutated"
+        )
+    yield from PROFILES[key]
+    if key == "min_tl_x":
+        # These show the same values in the base block as well.
+        yield from PROFILES["tl_x_base"]
+
+
+# --- command line ---
+
+
+def register(commands: Commands) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "growatt",
+        help="Growatt inverters on Modbus TCP, RTU over TCP or a pseudo-terminal",
+        description=(
+            "One or more Growatt inverters on a Modbus bus. Without --unit and"
+            f" --dataset, unit 1 is the shipped dataset {DEFAULT_DATASET}."
+        ),
+    )
+    UnitOptions.add(parser)
+    add_bus_options(parser)
+    add_clock_options(parser)
+    parser.set_defaults(run=run)
+
+
+async def run(options: argparse.Namespace) -> None:
+    """Serve until stopped. Raises ``SimulatorError`` on bad input."""
+    simulator = GrowattSimulator(
+        unit_datasets(options, DEFAULT_DATASET),
+        mutate=options.mutate,
+        clock=SimulatedClock(options.start, options.speed),
+        sleeps=options.sleep,
+        record=False,
+        **bus_options(options),
+    )
+    async with simulator:
+        await start_listeners(simulator, options)
+        await serve(options.duration)
