@@ -74,6 +74,8 @@ class CounterGuard:
 
         What has been read in this run is judged anew against it.
         """
+        if not _can_be_counted(value):
+            return
         current = self.value(point)
         self._counters[point] = _Counter(value, at, reset_at=at)
         if current is not None:
@@ -84,7 +86,7 @@ class CounterGuard:
     ) -> float | None:
         """Return the value to show after the device has answered ``value``."""
         counter = self._counters.get(point)
-        if value is None or not isfinite(value) or value < 0:
+        if value is None or not _can_be_counted(value):
             return counter.value if counter else None
         if counter is None:
             self._counters[point] = _Counter(value, now, reset_at=now)
@@ -97,6 +99,10 @@ class CounterGuard:
             if fell:
                 counter.reset_at = now
         return counter.value
+
+
+def _can_be_counted(value: float) -> bool:
+    return isfinite(value) and value >= 0
 
 
 def _is_plausible(

@@ -1,5 +1,6 @@
 """The devices of an entry in Home Assistant's registry."""
 
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
 
@@ -33,8 +34,11 @@ def register_devices(hass: HomeAssistant, entry: LocalSolarConfigEntry) -> None:
 
 @callback
 def is_present(entry: LocalSolarConfigEntry, device: dr.DeviceEntry) -> bool:
-    """Return whether a registered device is still one of the entry's."""
-    return any(
+    """Return whether a registered device is still one of the entry's.
+
+    While the entry is not set up nobody knows, so all of its devices are.
+    """
+    return entry.state is not ConfigEntryState.LOADED or any(
         (DOMAIN, present.identity.id) in device.identifiers
         for present in entry.runtime_data.devices
     )

@@ -151,13 +151,29 @@ class GrowattCoordinator(LocalSolarCoordinator):
     async def _async_probe(self) -> bool:
         self._keep_pace()
         try:
-            return await self.inverter.async_probe()
+            answers = await self.inverter.async_probe()
         except WrongInverterError as err:
             raise UpdateFailed(
                 translation_domain=DOMAIN,
                 translation_key="wrong_inverter",
                 translation_placeholders=self._wrong(err.expected, err.found),
             ) from err
+        if answers:
+            await self._look_for_new_equipment()
+        return answers
+
+    async def _look_for_new_equipment(self) -> None:
+        """Reload with what was added: an installer switches the inverter off for that."""
+        known = self.inverter.identified
+        try:
+            found = await identify(self._unit, profile=self._profile_choice())
+        except ModbusError, IdentificationError:
+            return
+        merged = _with_known_equipment(known, found)
+        if merged != known:
+            LOGGER.info("%s has new equipment, reloading", self.name)
+            self._store(merged)
+            self.hass.config_entries.async_schedule_reload(self.config_entry.entry_id)
 
     def _wrong(self, expected: str, found: str) -> dict[str, str]:
         return {
@@ -195,5 +211,6 @@ def _with_known_equipment(
         battery_code=identified.battery_code or stored.battery_code,
         battery_firmware=identified.battery_firmware or stored.battery_firmware,
         modules=max(identified.modules, stored.modules),
+        meter=identified.meter or stored.meter,
         backup_box=identified.backup_box or stored.backup_box,
     )

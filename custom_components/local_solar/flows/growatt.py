@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from modbus_connection import ModbusConnectionError, ModbusError, ModbusUnit
@@ -44,7 +44,7 @@ from ..growatt.identify import (
 )
 from ..growatt.inverter import MANUFACTURER
 from ..modbus.image import Space
-from ..modbus.reader import read_words
+from ..modbus.reader import is_silence, read_words
 from ..modbus_link import REQUEST_TIMEOUT, ModbusLink, explain
 from .modbus_link import (
     CONF_SEARCH,
@@ -290,10 +290,18 @@ class GrowattFlow(ConfigFlow):
         assert self._link is not None
         found: list[int] = []
         known = self._units_on(self._link)
-        for unit_id in range(1, SCAN_LAST_UNIT + 1):
-            if unit_id not in known and await _answers(self.hass, self._link, unit_id):
-                found.append(unit_id)
-            self.async_update_progress(unit_id / SCAN_LAST_UNIT)
+        # All units are held to the end, so that the link is not opened anew for each.
+        async with AsyncExitStack() as stack:
+            for unit_id in range(1, SCAN_LAST_UNIT + 1):
+                if unit_id not in known:
+                    unit = await stack.enter_async_context(
+                        _temporary_unit(self.hass, self._link, unit_id)
+                    )
+                    unit.require_timeout(SCAN_TIMEOUT)
+                    stack.callback(unit.require_timeout, None)
+                    if await _answers(unit, self._link, unit_id):
+                        found.append(unit_id)
+                self.async_update_progress(unit_id / SCAN_LAST_UNIT)
         return found
 
     async def async_step_growatt_found(
@@ -311,6 +319,7 @@ class GrowattFlow(ConfigFlow):
                 return self._back_to_link(
                     _FormError("scan_found_nothing", address=self._link.address)
                 )
+            user_input = None
         failure = None
         if user_input is not None:
             try:
@@ -352,23 +361,22 @@ async def _temporary_unit(
         ) from None
 
 
-async def _answers(hass: HomeAssistant, link: ModbusLink, unit_id: int) -> bool:
+async def _answers(unit: ModbusUnit, link: ModbusLink, unit_id: int) -> bool:
     """Return whether a unit answers at all. Raises ``_FormError`` if the link is down."""
-    async with _temporary_unit(hass, link, unit_id) as unit:
-        unit.require_timeout(SCAN_TIMEOUT)
-        try:
-            await read_words(unit, Space.HOLDING, _DEVICE_TYPE_CODE, 1)
-        except ModbusError as err:
-            if unit.connected and not isinstance(err, ModbusConnectionError):
-                return False
-            raise _FormError(
-                explain(err, link, connected=unit.connected),
-                address=link.address,
-                unit_id=str(unit_id),
-                error=str(err),
-            ) from None
-        finally:
-            unit.require_timeout(None)
+    try:
+        await read_words(unit, Space.HOLDING, _DEVICE_TYPE_CODE, 1)
+    except ModbusError as err:
+        down = isinstance(err, ModbusConnectionError) or (
+            is_silence(err) and not unit.connected
+        )
+        if not down:
+            return False
+        raise _FormError(
+            explain(err, link, connected=unit.connected),
+            address=link.address,
+            unit_id=str(unit_id),
+            error=str(err),
+        ) from None
     return True
 
 

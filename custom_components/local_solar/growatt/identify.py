@@ -41,6 +41,9 @@ _BATTERY_PLATE: Final = (3087, 19)
 
 _BATTERY_SERIAL: Final = (3087, 8)
 
+_SERIAL_AND_BATTERY: Final = (3001, 105)
+"""Holding 3001-3105: both name plates in one answer. Growatt's loggers ask for as much."""
+
 FAMILIES_AT_3000: Final = frozenset(
     {Family.MIN_TL_X, Family.MIN_TL_XH, Family.MIN_TL_XH_US, Family.MOD_TL3_XH}
 )
@@ -151,13 +154,16 @@ async def identify(unit: ModbusUnit, *, profile: str | None = None) -> Identific
     """Ask ``unit`` who it is, with at most 6 requests if all of them are answered.
 
     ``profile`` is the owner's choice of register map; it overrides what was
-    found, except that an off-grid model is never read with another's map.
+    found, except that an off-grid model is never read with another's map. It may
+    take one request more.
     Raises ``ModbusError`` when the unit does not answer, ``NoSerialNumberError``
     and ``UnsupportedFamilyError`` when it answers but cannot be used.
     """
     probe = _Probe(unit)
     await probe.nameplate()
     model = await probe.model()
+    if model.family in _WITH_BATTERY:
+        await probe.name_plates()
     serial = await probe.serial_number(model.family)
     if serial is None:
         raise NoSerialNumberError(probe.seen())
@@ -197,6 +203,7 @@ class _Probe:
     def __init__(self, unit: ModbusUnit) -> None:
         self._unit = unit
         self._image = RegisterImage()
+        self._short_answers = False
         self.evidence: list[Evidence] = []
 
     def note(self, source: str, answer: object, meaning: str) -> None:
@@ -221,16 +228,22 @@ class _Probe:
         words = await read_words(self._unit, space, address, count)
         self._image.store(space, address, words, 0.0)
 
-    async def _try(self, space: Space, address: int, count: int) -> bool:
-        """Read what not every model has; return whether it was answered.
+    async def _try(
+        self, space: Space, address: int, count: int, *, may_be_silent: bool = True
+    ) -> bool:
+        """Read what not every model has, unless it is known; return whether it is now.
 
         A link that is down ends the identification.
         """
+        if self._image.get(space, address, count) is not None:
+            return True
         try:
             await self._read(space, address, count)
         except ModbusConnectionError:
             raise
         except ModbusError as err:
+            if is_silence(err) and not may_be_silent:
+                raise
             self.note(f"{space} {address}-{address + count - 1}", err, "not answered")
             return False
         return True
@@ -245,8 +258,14 @@ class _Probe:
             if is_silence(err):
                 raise
             self.note("holding 6-44", err, "asking in small pieces")
+            self._short_answers = True
             for address, count in _NAMEPLATE_PIECES:
                 await self._read(Space.HOLDING, address, count)
+
+    async def name_plates(self) -> None:
+        """Read both name plates from 3000 on, if the bridge may pass so long an answer."""
+        if not self._short_answers:
+            await self._try(Space.HOLDING, *_SERIAL_AND_BATTERY)
 
     async def model(self) -> Model:
         """Find the model: type code, then serial number and firmware, then what answers."""
@@ -283,24 +302,30 @@ class _Probe:
     async def _closest(self) -> Model:
         """Tell the family of an unknown model from the blocks it answers."""
         family = Family.TL_X_BASE
+        await self.name_plates()
         if await self._try(Space.HOLDING, *_SERIAL_3000) and self.text(*_SERIAL_3000):
-            has_battery = await self._try(Space.INPUT, 3165, 7) and self.word(
-                3171, Space.INPUT
-            )
-            family = Family.MIN_TL_XH if has_battery else Family.MIN_TL_X
+            await self._try(Space.INPUT, 3165, 7)
+            family = Family.MIN_TL_XH if self._is_charged else Family.MIN_TL_X
         self.note("answered blocks", family, "closest family")
         return Model(family, "Growatt inverter", confirmed=False)
 
+    @property
+    def _is_charged(self) -> bool:
+        """Whether a battery was seen to be charged: more than 100 % is "not available"."""
+        return 0 < (self.word(3171, Space.INPUT) or 0) <= 100
+
     async def serial_number(self, family: Family) -> str | None:
-        """Return the serial number; the long one, as new units keep the short one stale."""
+        """Return the serial number; the long one, as new units keep the short one stale.
+
+        A lost answer must not make the short one pass for another inverter's.
+        """
         places: list[tuple[int, int]] = []
         if family in FAMILIES_AT_3000:
             places.append(_SERIAL_3000)
         elif family not in (Family.SPF, Family.V3_PV):
             places.append(_SERIAL_LONG)
         for place in (*places, (23, 5)):
-            if self.text(*place) is None and not await self._try(Space.HOLDING, *place):
-                continue
+            await self._try(Space.HOLDING, *place, may_be_silent=False)
             if serial := self.text(*place):
                 return serial
         return None
@@ -343,18 +368,20 @@ class _Probe:
 
     async def battery(self) -> bool:
         """Return whether a battery is connected, and read its name plate."""
-        connected = await self._try(Space.INPUT, 3118, 1) and self.word(
-            3118, Space.INPUT
-        )
         named = await self._try(Space.HOLDING, *_BATTERY_PLATE) and self.text(
             *_BATTERY_SERIAL
         )
-        self.note(
-            "battery converter (input 3118)",
-            connected,
-            "battery" if connected else "none",
+        # Only an unknown model was asked for its state of charge.
+        connected = self._is_charged or (
+            await self._try(Space.INPUT, 3118, 1) and self.word(3118, Space.INPUT)
         )
-        return bool(connected or named)
+        found = bool(named or connected)
+        self.note(
+            "battery (named at holding 3087, connected by input 3118)",
+            f"{bool(named)}, {connected}",
+            "battery" if found else "none",
+        )
+        return found
 
     def battery_firmware(self) -> str | None:
         """Return monitor code and version of the battery: ``ZEBA-0002``."""

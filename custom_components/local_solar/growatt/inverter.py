@@ -111,7 +111,7 @@ class Poll:
     """What one poll brought.
 
     ``asleep`` says why there is nothing: no answer, or nothing but zeros.
-    ``failed`` maps keys to the reason their read failed for.
+    ``failed`` maps keys to the reason they were not read for, now or before.
     """
 
     snapshot: dict[str, dict[str, Value | None]] = field(default_factory=dict)
@@ -245,7 +245,9 @@ class Inverter:
             own[PROBLEM.key] = bool(code)
         if all(key in own for key in _ALARM_ROWS if self.register(key)):
             own[ALARMS.key] = alarms_of(own)
-        return Poll(snapshot=snapshot, failed=_failures(report))
+        return Poll(
+            snapshot=snapshot, failed={**self._refused(rows), **_failures(report)}
+        )
 
     def wanted_rows(self, wanted: Iterable[PointId]) -> list[Register]:
         """Return the rows that are read for the sake of ``wanted`` points."""
@@ -294,6 +296,17 @@ class Inverter:
             self._wanted[wanted] = rows
         return rows
 
+    def _refused(self, rows: _RowsByDevice) -> dict[str, str]:
+        """Return those of the rows that the unit is not asked for any more, and why."""
+        if not (refused := self.reader.refused):
+            return {}
+        return {
+            row.key: refused[row.key]
+            for device_rows in rows.values()
+            for row in device_rows
+            if row.key in refused
+        }
+
     def _derived_from(self, key: str) -> tuple[str, ...]:
         """Return the keys of the rows that a point's value is made of."""
         if key == PV_TOTAL and self._sums_strings:
@@ -303,8 +316,9 @@ class Inverter:
     @property
     def _string_totals(self) -> tuple[str, ...]:
         return tuple(
-            f"pv{string}_energy_total"
+            key
             for string in range(1, self.identified.strings + 1)
+            if self.register(key := f"pv{string}_energy_total")
         )
 
     def _decoder(self, rows: tuple[Register, ...]) -> Decoder:

@@ -4,6 +4,7 @@ The first characters of a serial number tell the model, so they stay; the rest
 becomes ``0`` and ``X``, which is still a serial number to a program.
 """
 
+import string
 from typing import Final
 
 from ..modbus.codecs import Text
@@ -13,22 +14,34 @@ from .profiles.profile import Profile
 KEPT: Final = 3
 """Characters that tell the model."""
 
+_MASK: Final = str.maketrans(
+    string.digits + string.ascii_letters,
+    "0" * len(string.digits) + "X" * len(string.ascii_letters),
+)
+
 
 def mask_text(serial_number: str) -> str:
     """Return a serial number with all but its first characters replaced."""
-    return serial_number[:KEPT] + "".join(
-        "0" if char.isdigit() else "X" if char.isalpha() else char
-        for char in serial_number[KEPT:]
-    )
+    return serial_number[:KEPT] + serial_number[KEPT:].translate(_MASK)
 
 
 def mask_serial_numbers(image: RegisterImage, profile: Profile) -> None:
-    """Replace every serial number in ``image``, also that of batteries and boxes."""
+    """Replace every serial number in ``image``, also that of batteries and boxes.
+
+    Also what is known of an incomplete one, or of one that is no clean text.
+    """
     for row in profile:
         if "serial" not in row.key or not isinstance(row.codec, Text):
             continue
-        words = image.get(row.space, row.address, row.words)
-        if words is None or (text := row.codec.decode(words)) is None:
-            continue
-        seen_at = image.seen_at(row.space, row.address) or 0.0
-        image.store(row.space, row.address, row.codec.encode(mask_text(text)), seen_at)
+        known = image.words[row.space]
+        for place in range(row.address, row.end):
+            if place in known:
+                known[place] = _mask_word(known[place], 2 * (place - row.address))
+
+
+def _mask_word(word: int, place: int) -> int:
+    """Return a word of text whose first character is the one at ``place``."""
+    text = word.to_bytes(2).decode("latin-1")
+    kept = max(0, KEPT - place)
+    masked = text[:kept] + text[kept:].translate(_MASK)
+    return int.from_bytes(masked.encode("latin-1"))

@@ -88,8 +88,8 @@ def plan_reads(
 
     No read leaves its group, crosses one of ``borders`` (addresses that must
     start a read of their own) or asks for more than ``max_words``, unless a
-    single row is longer than that. Raises ``ValueError`` for a row outside all
-    groups.
+    single row, or rows that overlap, are longer than that. Raises ``ValueError``
+    for a row outside all groups.
     """
     cells: dict[tuple[Space, Range], list[Register]] = {}
     for row in registers:

@@ -1,0 +1,65 @@
+"""What all tests share."""
+
+# Home Assistant looks custom components up in the first package of this name that
+# is imported; the test kit brings one of its own.
+import custom_components  # noqa: F401  # isort: skip
+
+from collections.abc import Iterator
+from unittest.mock import PropertyMock, patch
+
+from hypothesis import settings
+import pytest
+from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension
+from syrupy.assertion import SnapshotAssertion
+
+from .common import HOST, TL_XH, Link, Network
+
+# How long an example takes says nothing on a busy computer.
+settings.register_profile("local_solar", parent=settings.default, deadline=None)
+settings.load_profile("local_solar")
+
+
+@pytest.fixture(autouse=True)
+def find_the_integration(request: pytest.FixtureRequest) -> None:
+    """Let Home Assistant find the integration, in tests that start one."""
+    if "hass" in request.fixturenames:
+        request.getfixturevalue("enable_custom_integrations")
+
+
+@pytest.fixture(autouse=True)
+def no_usb_adapters(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keep Home Assistant from looking for USB adapters on this computer."""
+    if "hass" not in request.fixturenames:
+        yield
+        return
+    with patch("homeassistant.components.usb.async_setup", return_value=True):
+        yield
+
+
+@pytest.fixture
+def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
+    """Compare with what is stored in ``snapshots``, without what differs in every run."""
+    return snapshot.use_extension(HomeAssistantSnapshotExtension)
+
+
+@pytest.fixture
+def all_entities_enabled() -> Iterator[None]:
+    """Let no entity be disabled at first."""
+    with patch(
+        "homeassistant.helpers.entity.Entity.entity_registry_enabled_default",
+        PropertyMock(return_value=True),
+    ):
+        yield
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    """Links in memory in the place of those that Home Assistant would open."""
+    with Network() as network:
+        yield network
+
+
+@pytest.fixture
+def link(network: Network) -> Link:
+    """A Modbus TCP link with a MIN 6000TL-XH as unit 1."""
+    return network.add_tcp(HOST, {1: TL_XH})
