@@ -19,31 +19,34 @@ sys.path.insert(0, str(ROOT))
 
 from custom_components.local_solar.coordinators.base import CONNECTED  # noqa: E402
 from custom_components.local_solar.event import CLEARED  # noqa: E402
-from custom_components.local_solar.growatt.alarms import (  # noqa: E402
-    FAULTS,
-    WARNINGS,
-)
-from custom_components.local_solar.growatt.inverter import (  # noqa: E402
-    ALARMS,
-    PROBLEM,
-)
-from custom_components.local_solar.growatt.profiles.catalogue import (  # noqa: E402
-    PROFILES,
-)
-from custom_components.local_solar.points import (  # noqa: E402
-    Point,
-    Quantity,
-    Visibility,
-)
+from custom_components.local_solar.growatt.alarms import FAULTS, WARNINGS  # noqa: E402
+from custom_components.local_solar.growatt.inverter import ALARMS, PROBLEM  # noqa: E402
+from custom_components.local_solar.growatt.profiles.catalogue import PROFILES  # noqa: E402
+from custom_components.local_solar.points import Point, Quantity, Visibility  # noqa: E402
 from custom_components.local_solar.quantities import presentation  # noqa: E402
 
 INTEGRATION: Final = ROOT / "custom_components" / "local_solar"
 
 type Texts = dict[str, Texts | str]
 
-ACRONYMS: Final = (
-    "AC AFCI APX BDC BMS CT DC EPS FFT LG PID PV RS232 RS485 SOC SVG".split()
-)
+ACRONYMS: Final = [
+    "AC",
+    "AFCI",
+    "APX",
+    "BDC",
+    "BMS",
+    "CT",
+    "DC",
+    "EPS",
+    "FFT",
+    "LG",
+    "PID",
+    "PV",
+    "RS232",
+    "RS485",
+    "SOC",
+    "SVG",
+]
 
 ICONS: Final[Mapping[Quantity, str]] = {
     Quantity.PERCENT: "mdi:percent-outline",
@@ -176,7 +179,9 @@ def main(arguments: list[str]) -> int:
     ]
     if "--check" in arguments:
         for path, _ in stale:
-            print(f"{path.relative_to(ROOT)} is stale: run scripts/build_translations.py")
+            print(
+                f"{path.relative_to(ROOT)} is stale: run scripts/build_translations.py"
+            )
         return 1 if stale else 0
     for path, text in stale:
         path.write_text(text, "utf-8")

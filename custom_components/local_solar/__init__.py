@@ -41,5 +41,5 @@ async def async_unload_entry(hass: HomeAssistant, entry: LocalSolarConfigEntry) 
 async def async_remove_config_entry_device(
     hass: HomeAssistant, entry: LocalSolarConfigEntry, device: dr.DeviceEntry
 ) -> bool:
-    """Let the owner remove a device that is no longer there, such as a sold battery."""
+    """Let the owner remove a device that the inverter no longer has."""
     return not is_present(entry, device)

@@ -93,7 +93,7 @@ PRESENTATIONS: Final[Mapping[Quantity, Presentation]] = {
     Quantity.CLOCK: Presentation(
         device_class=SensorDeviceClass.TIMESTAMP, diagnostic=True
     ),
-    Quantity.TIME_OF_DAY: Presentation(diagnostic=True),
+    Quantity.TIME_OF_DAY: Presentation(),
     Quantity.FLAG: Presentation(platform=Platform.BINARY_SENSOR),
     Quantity.PROBLEM: Presentation(
         platform=Platform.BINARY_SENSOR,

@@ -158,7 +158,9 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
         """Poll, or ask a silent device whether it is back."""
         snapshot: dict[str, dict[str, Value | None]] = {}
         started = monotonic()
-        if self.awake or await self._async_probe():
+        if not self.awake and not self._listeners:
+            pass  # the set-up has just asked
+        elif self.awake or await self._async_probe():
             try:
                 snapshot = await self._async_poll(self.wanted())
                 self._wake_up(monotonic() - started)

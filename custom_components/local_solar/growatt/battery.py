@@ -74,7 +74,10 @@ def _agrees(product: float, power: float) -> bool:
 
 def battery_model(code: str | None) -> str:
     """Return the family of a battery by its monitor's code, or just what it is."""
-    return _MODELS.get((code or "")[:4], "Battery")
+    return _MODELS.get((code or "")[:4], "battery")
 
 
-_MODELS: Final[Mapping[str, str]] = {"ZEBA": "ARK", "ZECA": "APX"}
+_MODELS: Final[Mapping[str, str]] = {
+    "ZEBA": "ARK battery",
+    "ZECA": "APX battery",
+}

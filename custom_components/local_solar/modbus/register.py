@@ -32,8 +32,7 @@ class Register:
     Rows are equal only to themselves, which makes sets of rows cheap.
     ``options`` maps raw numbers to option names, or to ``True`` and ``False``
     for flags. ``sentinels`` are raw numbers that mean "not available".
-    ``source`` says where the facts come from, ``note`` what to beware of,
-    ``never_write`` why it must not be written.
+    ``note`` says what to beware of, ``never_write`` why it must not be written.
     """
 
     point: Point
