@@ -36,6 +36,7 @@ from custom_components.local_solar.coordinators.growatt import GrowattCoordinato
 from custom_components.local_solar.growatt.identify import identify
 from custom_components.local_solar.growatt.inverter import MANUFACTURER
 from custom_components.local_solar.modbus.codecs import Text
+from custom_components.local_solar.modbus.image import RegisterImage
 from custom_components.local_solar.modbus_link import SOCKET_PREFIX, ModbusLink
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.core import HomeAssistant, State
@@ -319,6 +320,13 @@ def coordinator_of(entry: ConfigEntry) -> GrowattCoordinator:
     coordinator = entry.runtime_data
     assert isinstance(coordinator, GrowattCoordinator)
     return coordinator
+
+
+async def poll_all(entry: ConfigEntry) -> None:
+    """Poll now, and read everything as if it was due."""
+    coordinator = coordinator_of(entry)
+    coordinator.inverter.image = RegisterImage()
+    await coordinator.async_refresh()
 
 
 def entity_id_of(

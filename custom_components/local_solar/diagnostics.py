@@ -7,11 +7,14 @@ The dump is a dataset that the simulator can serve (``python -m simulators growa
 from typing import Any, Final
 
 from homeassistant.components.diagnostics import REDACTED, async_redact_data
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 
+from .const import CONF_LINK
 from .coordinators.base import LocalSolarConfigEntry
 from .coordinators.growatt import GrowattCoordinator
 from .growatt.masking import mask_serial_numbers, mask_text
+from .modbus_link import ModbusLink
 
 TO_REDACT: Final = frozenset(
     {"host", "device", "serial_number", "battery_serial", "evidence"}
@@ -21,7 +24,18 @@ TO_REDACT: Final = frozenset(
 async def async_get_config_entry_diagnostics(
     hass: HomeAssistant, entry: LocalSolarConfigEntry
 ) -> dict[str, Any]:
-    """Return the diagnostics of an entry."""
+    """Return the diagnostics of an entry; of one that is not set up, why that is so."""
+    about_entry = {
+        "data": async_redact_data(entry.data, TO_REDACT),
+        "options": dict(entry.options),
+    }
+    if entry.state is not ConfigEntryState.LOADED:
+        address = ModbusLink.from_json(entry.data[CONF_LINK]).address
+        return {
+            "entry": about_entry,
+            "state": entry.state.value,
+            "reason": (entry.reason or "").replace(address, REDACTED),
+        }
     coordinator = entry.runtime_data
     assert isinstance(coordinator, GrowattCoordinator)
     inverter = coordinator.inverter
@@ -34,10 +48,7 @@ async def async_get_config_entry_diagnostics(
         return message.replace(coordinator.link.address, REDACTED)
 
     return {
-        "entry": {
-            "data": async_redact_data(entry.data, TO_REDACT),
-            "options": dict(entry.options),
-        },
+        "entry": about_entry,
         "identification": {
             "profile": inverter.identified.profile,
             "evidence": [

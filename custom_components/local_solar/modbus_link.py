@@ -7,6 +7,7 @@ one spelling under which Home Assistant shares such a link.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+import errno
 import socket
 from typing import Final, Self
 
@@ -120,14 +121,25 @@ def _explain_connection(cause: BaseException, link: ModbusLink) -> LinkProblem:
     match cause:
         case socket.gaierror():
             return LinkProblem.HOST_NOT_FOUND
-        case ConnectionRefusedError():
-            return LinkProblem.REFUSED
         case FileNotFoundError():
             return LinkProblem.PORT_MISSING
         case _ if serial:
             return LinkProblem.PORT_TAKEN
-        case _:
+        case OSError() if not _is_refusal(cause):
             return LinkProblem.CANNOT_CONNECT
+        case _:
+            # Also a gateway that takes a connection and drops it, having another one.
+            return LinkProblem.REFUSED
+
+
+def _is_refusal(cause: OSError) -> bool:
+    """Whether a host refused a connection, perhaps on each of its addresses.
+
+    Of several addresses asyncio tells the errors as text only.
+    """
+    return isinstance(cause, ConnectionRefusedError) or (
+        cause.errno is None and f"[Errno {errno.ECONNREFUSED}]" in str(cause)
+    )
 
 
 def _root(err: BaseException) -> BaseException:

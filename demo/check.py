@@ -1,0 +1,142 @@
+"""Whether what Home Assistant shows can be true, and a table of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from .client import Device, Entity, State
+
+UNKNOWN: Final = frozenset({"unknown", "unavailable"})
+
+RANGES: Final[Mapping[str, tuple[float, float]]] = {
+    "W": (-20_000, 20_000),
+    "VA": (-20_000, 20_000),
+    "V": (0, 1_000),
+    "A": (-200, 200),
+    "Hz": (45, 65),
+    "kWh": (0, 1_000_000),
+    "°C": (-25, 100),
+    "%": (0, 100),
+}
+"""What a device of a household can show, by unit."""
+
+KEYS: Final[Mapping[str, tuple[float, float]]] = {
+    "grid_l1_voltage": (200, 260),
+    "energy_total": (1, 1_000_000),
+    "pv_energy_total": (1, 1_000_000),
+}
+"""Narrower ranges of some points."""
+
+STATES: Final[Mapping[str, str]] = {
+    "connected": "on",
+    "problem": "off",
+    "fault": "none",
+    "warning": "none",
+}
+"""What healthy devices show."""
+
+SUM_TOLERANCE: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What one entity shows."""
+
+    entity_id: str
+    device: str
+    entity: str
+    key: str
+    value: str
+    unit: str
+    reported: str
+
+    @property
+    def number(self) -> float | None:
+        """The value, if it is a number."""
+        try:
+            return float(self.value)
+        except ValueError:
+            return None
+
+
+def readings(
+    devices: Sequence[Device], entities: Sequence[Entity], states: Mapping[str, State]
+) -> list[Reading]:
+    """Return what the enabled entities of devices show; events show nothing at first."""
+    return [
+        Reading(
+            entity_id=entity.id,
+            device=device.name,
+            entity=_short_name(states[entity.id].name, device.name),
+            key=entity.key,
+            value=states[entity.id].value,
+            unit=states[entity.id].unit or "",
+            reported=states[entity.id].reported,
+        )
+        for device in devices
+        for entity in entities
+        if entity.device_id == device.id
+        and entity.enabled
+        and entity.domain != "event"
+        and entity.id in states
+    ]
+
+
+def _short_name(name: str, device: str) -> str:
+    return name.removeprefix(device).strip() or name
+
+
+def doubts(shown: Sequence[Reading]) -> list[str]:
+    """Return what cannot be true, in words."""
+    found = [
+        f"{reading.device}: {reading.entity} shows {reading.value} {reading.unit}".rstrip()
+        for reading in shown
+        if not _is_plausible(reading)
+    ]
+    for device in dict.fromkeys(reading.device for reading in shown):
+        own = [reading for reading in shown if reading.device == device]
+        found += [f"{device}: {doubt}" for doubt in _doubts_about(own)]
+    return found
+
+
+def _is_plausible(reading: Reading) -> bool:
+    if reading.value in UNKNOWN:
+        return False
+    if reading.key in STATES:
+        return reading.value == STATES[reading.key]
+    limits = KEYS.get(reading.key) or RANGES.get(reading.unit)
+    if limits is None:
+        return True
+    number = reading.number
+    return number is not None and limits[0] <= number <= limits[1]
+
+
+def _doubts_about(shown: Sequence[Reading]) -> Iterator[str]:
+    """Yield what values of one device have against each other."""
+    powers = [reading.number or 0 for reading in shown if reading.unit == "W"]
+    if not any(powers):
+        yield "no power anywhere, although the sun shines"
+    strings = [reading.number or 0 for reading in shown if reading.key == "pv_n_power"]
+    for reading in shown:
+        if reading.key != "pv_power" or not strings:
+            continue
+        total = reading.number or 0
+        if abs(total - sum(strings)) > SUM_TOLERANCE * total:
+            yield f"the strings give {sum(strings):g} W, together {total:g} W"
+
+
+def table(shown: Sequence[Reading]) -> list[str]:
+    """Return lines of a table: device, entity, value, unit."""
+    rows = [("device", "entity", "value", "unit")]
+    last = ""
+    for reading in shown:
+        device = "" if reading.device == last else reading.device
+        rows.append((device, reading.entity, reading.value, reading.unit))
+        last = reading.device
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = [
+        f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}".rstrip()
+        for row in rows
+    ]
+    lines.insert(1, "-" * max(len(line) for line in lines))
+    return lines

@@ -1,0 +1,314 @@
+"""Home Assistant's REST and websocket API, used as its web page uses them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Final, Self
+
+import aiohttp
+
+from .errors import DemoError
+
+LANGUAGE: Final = "en"
+
+type Json = Mapping[str, Any]
+"""A decoded JSON object."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowResult:
+    """Where a config flow has got to. ``kind`` is its type, such as ``form``."""
+
+    flow_id: str
+    kind: str
+    step: str | None = None
+    errors: Mapping[str, str] = field(default_factory=dict)
+    placeholders: Mapping[str, str] = field(default_factory=dict)
+    reason: str | None = None
+    title: str | None = None
+    entry_id: str | None = None
+
+    @classmethod
+    def parse(cls, answer: Json) -> Self:
+        """Take it from Home Assistant's answer."""
+        result = answer.get("result")
+        return cls(
+            flow_id=answer["flow_id"],
+            kind=answer["type"],
+            step=answer.get("step_id"),
+            errors=answer.get("errors") or {},
+            placeholders=answer.get("description_placeholders") or {},
+            reason=answer.get("reason"),
+            title=answer.get("title"),
+            entry_id=result["entry_id"] if isinstance(result, dict) else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A config entry."""
+
+    id: str
+    title: str
+    state: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A device of the registry."""
+
+    id: str
+    name: str
+    entry_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entity:
+    """An entity of the registry."""
+
+    id: str
+    key: str
+    """Its translation key, that is the point's key with ``n`` for a number in it."""
+    device_id: str
+    enabled: bool
+
+    @property
+    def domain(self) -> str:
+        """Its platform, such as ``sensor``."""
+        return self.id.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What an entity shows."""
+
+    value: str
+    name: str
+    unit: str | None
+    reported: str
+    """When it was last written, changed or not."""
+
+
+class Client:
+    """A session with one Home Assistant. Use it as an asynchronous context manager."""
+
+    def __init__(self, url: str) -> None:
+        """Prepare to talk to the Home Assistant at ``url``."""
+        self._url = url
+        self._client_id = f"{url}/"
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60))
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._token = ""
+        self._last_id = 0
+
+    async def __aenter__(self) -> Self:
+        """Do nothing: connections are made when they are needed."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    async def disconnect(self) -> None:
+        """Close the websocket, as when Home Assistant is going to restart."""
+        if self._socket is not None:
+            await self._socket.close()
+            self._socket = None
+
+    # -- getting in ---------------------------------------------------------------
+
+    async def answers(self) -> bool | None:
+        """Return ``True`` if Home Assistant serves its web page, else ``None``."""
+        try:
+            async with self._session.get(f"{self._url}/manifest.json") as response:
+                return True if response.status == HTTPStatus.OK else None
+        except aiohttp.ClientError:
+            return None
+
+    async def onboard(self, user: str, password: str) -> None:
+        """Create the owner, which only a new Home Assistant allows, and log in."""
+        answer = await self._request(
+            "POST",
+            "/api/onboarding/users",
+            json={
+                "client_id": self._client_id,
+                "name": user.capitalize(),
+                "username": user,
+                "password": password,
+                "language": LANGUAGE,
+            },
+        )
+        granted = await self._request(
+            "POST",
+            "/auth/token",
+            data={
+                "client_id": self._client_id,
+                "grant_type": "authorization_code",
+                "code": answer["auth_code"],
+            },
+        )
+        self._token = granted["access_token"]
+
+    async def _request(self, method: str, path: str, **body: Any) -> Any:
+        """Return the decoded answer. Raises ``DemoError`` if it is a refusal."""
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        try:
+            async with self._session.request(
+                method, f"{self._url}{path}", headers=headers, **body
+            ) as response:
+                if response.status >= HTTPStatus.BAD_REQUEST:
+                    raise DemoError(
+                        f"{method} {path}: {response.status} {await response.text()}"
+                    )
+                return await response.json()
+        except (aiohttp.ClientError, TimeoutError) as err:
+            raise DemoError(f"{method} {path}: {err or type(err).__name__}") from err
+
+    # -- config entries -----------------------------------------------------------
+
+    async def start_flow(self, domain: str) -> FlowResult:
+        """Start to add an integration."""
+        return FlowResult.parse(
+            await self._request(
+                "POST",
+                "/api/config/config_entries/flow",
+                json={"handler": domain, "show_advanced_options": False},
+            )
+        )
+
+    async def choose(self, flow: FlowResult, item: str) -> FlowResult:
+        """Take an item of the menu that a flow shows."""
+        return await self.submit(flow, {"next_step_id": item})
+
+    async def submit(self, flow: FlowResult, answers: Json) -> FlowResult:
+        """Fill in the form that a flow shows."""
+        path = f"/api/config/config_entries/flow/{flow.flow_id}"
+        return FlowResult.parse(await self._request("POST", path, json=answers))
+
+    async def set_options(self, entry_id: str, options: Json) -> None:
+        """Change the options of an entry. Raises ``DemoError`` if they are refused."""
+        path = "/api/config/config_entries/options/flow"
+        form = await self._request("POST", path, json={"handler": entry_id})
+        answer = await self._request("POST", f"{path}/{form['flow_id']}", json=options)
+        if answer["type"] != "create_entry":
+            raise DemoError(f"the options flow does not take {options}: {answer}")
+
+    async def entries(self, domain: str) -> list[Entry]:
+        """Return the config entries of an integration."""
+        return [
+            Entry(
+                id=entry["entry_id"],
+                title=entry["title"],
+                state=entry["state"],
+                reason=entry["reason"],
+            )
+            for entry in await self._request(
+                "GET", f"/api/config/config_entries/entry?domain={domain}"
+            )
+        ]
+
+    async def reload(self, entry_id: str) -> None:
+        """Unload an entry and set it up again."""
+        path = f"/api/config/config_entries/entry/{entry_id}/reload"
+        await self._request("POST", path)
+
+    async def switch_entry(self, entry_id: str, *, on: bool) -> None:
+        """Enable or disable an entry."""
+        await self.command(
+            "config_entries/disable",
+            entry_id=entry_id,
+            disabled_by=None if on else "user",
+        )
+
+    async def remove_entry(self, entry_id: str) -> None:
+        """Remove an entry with its devices."""
+        path = f"/api/config/config_entries/entry/{entry_id}"
+        await self._request("DELETE", path)
+
+    async def diagnostics(self, entry_id: str) -> Json:
+        """Download the diagnostics of an entry."""
+        path = f"/api/diagnostics/config_entry/{entry_id}"
+        answer: Json = await self._request("GET", path)
+        return answer
+
+    # -- devices and entities -----------------------------------------------------
+
+    async def devices(self, entry_ids: Iterable[str]) -> list[Device]:
+        """Return the devices of entries."""
+        known = {*entry_ids}
+        return [
+            Device(
+                id=device["id"],
+                name=device["name_by_user"] or device["name"],
+                entry_id=entry_id,
+            )
+            for device in await self.command("config/device_registry/list")
+            for entry_id in device["config_entries"]
+            if entry_id in known
+        ]
+
+    async def entities(self, entry_ids: Iterable[str]) -> list[Entity]:
+        """Return the entities of entries."""
+        known = {*entry_ids}
+        return [
+            Entity(
+                id=entity["entity_id"],
+                key=entity["translation_key"],
+                device_id=entity["device_id"],
+                enabled=entity["disabled_by"] is None,
+            )
+            for entity in await self.command("config/entity_registry/list")
+            if entity["config_entry_id"] in known
+        ]
+
+    async def states(self) -> dict[str, State]:
+        """Return entity id -> what it shows."""
+        return {
+            state["entity_id"]: State(
+                value=state["state"],
+                name=state["attributes"].get("friendly_name", state["entity_id"]),
+                unit=state["attributes"].get("unit_of_measurement"),
+                reported=state["last_reported"],
+            )
+            for state in await self.command("get_states")
+        }
+
+    # -- websocket ----------------------------------------------------------------
+
+    async def command(self, kind: str, **parameters: object) -> Any:
+        """Send a command over the websocket and return its result.
+
+        Raises ``DemoError`` if it is refused or the connection is lost.
+        """
+        try:
+            if self._socket is None or self._socket.closed:
+                self._socket = await self._connect()
+            self._last_id += 1
+            await self._socket.send_json(
+                {"id": self._last_id, "type": kind, **parameters}
+            )
+            answer = await self._socket.receive_json(timeout=30)
+        except (aiohttp.ClientError, OSError, TypeError, TimeoutError) as err:
+            raise DemoError(f"{kind}: {err or type(err).__name__}") from err
+        if not answer["success"]:
+            raise DemoError(f"{kind}: {answer['error']['message']}")
+        return answer["result"]
+
+    async def _connect(self) -> aiohttp.ClientWebSocketResponse:
+        websocket = await self._session.ws_connect(
+            f"{self._url}/api/websocket", max_msg_size=0
+        )
+        await websocket.receive_json(timeout=30)
+        await websocket.send_json({"type": "auth", "access_token": self._token})
+        answer = await websocket.receive_json(timeout=30)
+        if answer["type"] != "auth_ok":
+            raise DemoError(f"Home Assistant does not let the demo in: {answer}")
+        self._last_id = 0
+        return websocket

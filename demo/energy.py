@@ -1,0 +1,171 @@
+"""Sets up the energy dashboard with what Local Solar offers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from .client import Client, Device, Entity, Json, State
+from .errors import DemoError
+from .waiting import until
+
+READY_WITHIN: Final = 30.0
+
+
+class Meters:
+    """The entities of one device by key, for the statistics of the energy dashboard."""
+
+    def __init__(
+        self,
+        device: Device,
+        entities: Sequence[Entity],
+        states: Mapping[str, State],
+    ) -> None:
+        """Take the sensors of ``device`` that are enabled."""
+        self.name = device.name
+        self._ids = {
+            entity.key: entity.id
+            for entity in entities
+            if entity.device_id == device.id and entity.id in states
+        }
+        self._states = states
+
+    def first(self, *keys: str) -> str | None:
+        """Return the entity of the first of ``keys`` that there is."""
+        return next((self._ids[key] for key in keys if key in self._ids), None)
+
+    def counts(self, key: str) -> bool:
+        """Return whether a counter has ever counted: a meter that is not there has not."""
+        entity = self.first(key)
+        return entity is not None and float(self._states[entity].value) > 0
+
+
+def sources(
+    devices: Sequence[Device], entities: Sequence[Entity], states: Mapping[str, State]
+) -> list[Json]:
+    """Return the dashboard's sources: production, the first meter, every battery."""
+    all_meters = [Meters(device, entities, states) for device in devices]
+    found: list[Json] = []
+    for build in (_solar, _grid, _battery):
+        found += [source for meters in all_meters if (source := build(meters))]
+    first_grid = next((source for source in found if source["type"] == "grid"), None)
+    return [
+        source
+        for source in found
+        if source["type"] != "grid" or source is first_grid
+    ]
+
+
+def _solar(meters: Meters) -> Json | None:
+    energy = meters.first("pv_energy_total", "energy_total")
+    if energy is None:
+        return None
+    return _without_nothing(
+        type="solar",
+        name=meters.name,
+        stat_energy_from=energy,
+        stat_rate=meters.first("pv_power", "ac_power"),
+    ) | {"config_entry_solar_forecast": None}
+
+
+def _grid(meters: Meters) -> Json | None:
+    if not meters.counts("grid_import_energy_total"):
+        return None
+    return _without_nothing(
+        type="grid",
+        stat_energy_from=meters.first("grid_import_energy_total"),
+        stat_energy_to=meters.first("grid_export_energy_total"),
+        power_config=_two_ways(meters, "grid_import_power", "grid_export_power"),
+        cost_adjustment_day=0,
+    )
+
+
+def _battery(meters: Meters) -> Json | None:
+    charged = meters.first("battery_charge_energy_total")
+    discharged = meters.first("battery_discharge_energy_total")
+    if charged is None or discharged is None:
+        return None
+    return _without_nothing(
+        type="battery",
+        name=meters.name,
+        stat_energy_from=discharged,
+        stat_energy_to=charged,
+        power_config=_two_ways(
+            meters, "battery_discharge_power", "battery_charge_power"
+        ),
+        stat_soc=meters.first("battery_soc"),
+    )
+
+
+def _two_ways(meters: Meters, outwards: str, inwards: str) -> Json | None:
+    first, second = meters.first(outwards), meters.first(inwards)
+    if first is None or second is None:
+        return None
+    return {"stat_rate_from": first, "stat_rate_to": second}
+
+
+def _without_nothing(**fields: object) -> dict[str, object]:
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+async def set_up(client: Client, wanted: Sequence[Json]) -> None:
+    """Give the energy dashboard its sources and wait until it has nothing to object to.
+
+    Raises ``DemoError`` if it still has after some time.
+    """
+    saved = await client.command("energy/save_prefs", energy_sources=wanted)
+    unknown = {*_statistics(saved["energy_sources"])}
+
+    async def is_valid() -> bool | None:
+        await _make_known(client, unknown)
+        return None if await objections(client) else True
+
+    try:
+        await until(is_valid, READY_WITHIN, "the energy dashboard objects")
+    except DemoError as err:
+        raise DemoError(f"{err}: {'; '.join(await objections(client))}") from None
+
+
+async def objections(client: Client) -> list[str]:
+    """Return what the energy dashboard says is wrong with its sources."""
+    answer = await client.command("energy/validate")
+    return [
+        f"{issue['type']} ({', '.join(entity for entity, _ in issue['affected_entities'])})"
+        for issues in answer["energy_sources"]
+        for issue in issues
+    ]
+
+
+def _statistics(sources: Sequence[Json]) -> Iterator[str]:
+    """Yield the statistics that sources are made of."""
+    for source in sources:
+        yield from (
+            value
+            for key, value in source.items()
+            if key.startswith("stat_") and value is not None
+        )
+
+
+async def _make_known(client: Client, unknown: set[str]) -> None:
+    """Let the recorder know statistics now instead of at its next round of five minutes.
+
+    It says itself what it is going to record of an entity; that is handed back to it
+    without a single value. Those it knows are taken out of ``unknown``.
+    """
+    if not unknown:
+        return
+    for statistic in await client.command("recorder/list_statistic_ids"):
+        if statistic["statistic_id"] not in unknown:
+            continue
+        unknown.discard(statistic["statistic_id"])
+        await client.command(
+            "recorder/import_statistics",
+            metadata={
+                "statistic_id": statistic["statistic_id"],
+                "source": statistic["source"],
+                "name": statistic["name"],
+                "mean_type": statistic["mean_type"],
+                "has_sum": statistic["has_sum"],
+                "unit_class": statistic["unit_class"],
+                "unit_of_measurement": statistic["statistics_unit_of_measurement"],
+            },
+            stats=[],
+        )

@@ -1,0 +1,191 @@
+"""A real Home Assistant as a child, on this computer only."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+import json
+import os
+from pathlib import Path
+import re
+import socket
+from typing import Final
+
+from .client import Client
+from .errors import DemoError
+from .process import ROOT, Child
+
+HOST: Final = "127.0.0.1"
+READY_WITHIN: Final = 90.0
+
+INTEGRATION: Final = ROOT / "custom_components" / "local_solar"
+
+CONFIGURATION: Final = """\
+homeassistant:
+  name: Local Solar demo
+  unit_system: metric
+  country: ES
+  currency: EUR
+frontend:
+config:
+history:
+logbook:
+energy:
+recorder:
+  commit_interval: 1
+logger:
+  default: warning
+  logs:
+    custom_components.local_solar: info
+"""
+
+STAND_INS: Final = {
+    "pymicro_vad": "class MicroVad:\n    pass\n",
+    "pyspeex_noise": "class AudioProcessor:\n    pass\n",
+}
+"""Modules of the voice components: the packages would have to be compiled, nobody speaks
+here, and without them Home Assistant cannot list its actions, so its web page stays empty."""
+
+WITHOUT: Final = ",".join(module.replace("_", "-") for module in STAND_INS)
+"""Packages that are not to be installed."""
+
+
+
+_RECORD: Final = re.compile(
+    r"\d{4}-\d\d-\d\d \S+ (?P<level>[A-Z]+) \([^)]*\) \[(?P<logger>[^\]]+)\] (?P<text>.*)"
+)
+_BAD: Final = frozenset({"WARNING", "ERROR", "CRITICAL"})
+_ALWAYS_SAID: Final = "We found a custom integration local_solar which has not been"
+
+
+class HomeAssistant:
+    """One installation of Home Assistant: a configuration folder and a port."""
+
+    def __init__(self, python: Path, folder: Path, port: int) -> None:
+        """Take an environment's ``python``, beside which ``hass`` is, and a new folder."""
+        self.url: Final = f"http://{HOST}:{port}"
+        self.folder: Final = folder
+        self.starts = 0
+        self._command = (
+            *(python.with_name("hass"), "--config", folder),
+            *("--skip-pip-packages", WITHOUT, "--log-no-color"),
+        )
+        self._child: Child | None = None
+        self._stand_ins = folder / "stand_ins"
+        for path in (folder, self._stand_ins, folder / ".storage"):
+            path.mkdir()
+        for module, source in STAND_INS.items():
+            (self._stand_ins / f"{module}.py").write_text(source, encoding="utf-8")
+        (folder / "custom_components").mkdir()
+        (folder / "custom_components" / INTEGRATION.name).symlink_to(INTEGRATION)
+        (folder / "configuration.yaml").write_text(CONFIGURATION, encoding="utf-8")
+        for key, (version, data) in _storage(port).items():
+            (folder / ".storage" / key).write_text(
+                json.dumps(
+                    {"version": version, "minor_version": 1, "key": key, "data": data}
+                ),
+                encoding="utf-8",
+            )
+
+    async def start(self) -> None:
+        """Start it and wait until it serves its web page. Raises ``DemoError``."""
+        self.starts += 1
+        log = self.folder / f"output-{self.starts}.log"
+        self._child = Child("Home Assistant", self._command, log, self._stand_ins)
+        await self._child.start()
+        async with Client(self.url) as client:
+            await self._child.wait_for(
+                client.answers, READY_WITHIN, "does not serve its web page"
+            )
+
+    async def stop(self) -> None:
+        """Stop it in an orderly way."""
+        if self._child is not None:
+            await self._child.stop()
+
+    async def restart(self) -> None:
+        """Stop and start it. Raises ``DemoError``."""
+        await self.stop()
+        await self.start()
+
+    @property
+    def complaints(self) -> list[str]:
+        """What it has said against Local Solar since it was last started."""
+        return [] if self._child is None else _complaints(self._child.output)
+
+
+@asynccontextmanager
+async def running_home_assistant(
+    python: Path, folder: Path, port: int
+) -> AsyncIterator[HomeAssistant]:
+    """Run a new Home Assistant in a new ``folder``. Raises ``DemoError``."""
+    home_assistant = HomeAssistant(python, folder, port)
+    try:
+        await home_assistant.start()
+        yield home_assistant
+    finally:
+        await home_assistant.stop()
+
+
+def _storage(port: int) -> dict[str, tuple[int, object]]:
+    """Return what the files in ``.storage`` hold at first, with the version of each."""
+    http = {
+        "server_host": [HOST],
+        "server_port": port,
+        "cors_allowed_origins": [],
+        "login_attempts_threshold": -1,
+        "ip_ban_enabled": False,
+        "ssl_profile": "intermediate_v6",
+        "use_x_frame_options": True,
+        "created_at": datetime.now(UTC).isoformat(),
+        "error": None,
+        "error_message": None,
+    }
+    return {
+        # Settings in YAML would wait for a person to confirm them.
+        "http": (3, {"stable": http, "pending": None, "yaml_migration_done": True}),
+        # All but the user: the other steps set up what asks the internet.
+        "onboarding": (4, {"done": ["core_config", "analytics", "integration"]}),
+        # Not to be announced in the network.
+        "core.network": (1, {"configured_adapters": ["lo"]}),
+    }
+
+
+def free_port(wanted: int = 0) -> int:
+    """Return a port that nobody uses: ``wanted``, or any.
+
+    Raises ``DemoError`` if it is in use.
+    """
+    try:
+        with socket.create_server((HOST, wanted)) as server:
+            port: int = server.getsockname()[1]
+            return port
+    except OSError as err:
+        reason = os.strerror(err.errno) if err.errno else str(err)
+        raise DemoError(
+            f"port {wanted} cannot be used: {reason}; choose another with --port"
+        ) from None
+
+
+def _complaints(lines: list[str]) -> list[str]:
+    """Return warnings and errors of Local Solar, or about it."""
+    complaints: list[str] = []
+    complaint = None
+    for line in lines:
+        if record := _RECORD.match(line):
+            complaint = line if record["level"] in _BAD else None
+            if complaint and _is_ours(record["logger"], record["text"]):
+                complaints.append(line)
+                complaint = None
+        elif complaint and _is_ours("", line):
+            # A traceback that leads through Local Solar.
+            complaints.append(complaint)
+            complaint = None
+    return complaints
+
+
+def _is_ours(logger: str, text: str) -> bool:
+    return not text.startswith(_ALWAYS_SAID) and (
+        logger.startswith("custom_components.local_solar")
+        or "local_solar" in text
+        or "Detected blocking call" in text
+    )

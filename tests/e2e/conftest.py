@@ -1,0 +1,54 @@
+"""A running house of the demo, shared by the tests of a module."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+import os
+from pathlib import Path
+
+import pytest
+import pytest_socket
+
+from demo.home_assistant import free_port
+from demo.house import House, running_house
+from demo.process import ROOT
+
+ENVIRONMENT = Path(os.environ.get("LOCAL_SOLAR_ENV", ROOT / ".env")) / "hass"
+PYTHON = ENVIRONMENT / "bin" / "python"
+
+type Run = Callable[[Coroutine[object, object, object]], object]
+
+
+@pytest.fixture(autouse=True)
+def sockets(socket_enabled: None) -> None:
+    """Let tests reach this computer, which Home Assistant's test kit forbids."""
+    _allow_sockets()
+
+
+def _allow_sockets() -> None:
+    pytest_socket.enable_socket()
+    pytest_socket.socket_allow_hosts(["127.0.0.1", "::1"])
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    """An event loop that lasts as long as the house."""
+    _allow_sockets()
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def house(
+    runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
+    """The plant and a new Home Assistant with nothing set up in it."""
+    if not PYTHON.exists():
+        pytest.skip(f"{ENVIRONMENT} is missing; scripts/setup hass makes it")
+    folder = tmp_path_factory.mktemp("house")
+    running = running_house(folder, free_port(), PYTHON)
+    house = runner.run(running.__aenter__())
+    try:
+        yield house
+    finally:
+        _allow_sockets()
+        runner.run(running.__aexit__(None, None, None))

@@ -1,0 +1,537 @@
+"""Register maps: consistent in themselves, true to the facts and to a recording."""
+
+from collections import Counter
+from collections.abc import Iterator
+import csv
+from datetime import datetime, time
+import json
+from pathlib import Path
+import re
+from typing import Final
+
+import pytest
+
+from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
+from custom_components.local_solar.growatt.profiles.profile import (
+    UNITS,
+    Part,
+    Profile,
+    SharedWord,
+)
+from custom_components.local_solar.modbus.codecs import (
+    CLOCK,
+    HIGH_BYTE,
+    LOW_BYTE,
+    S16,
+    S32,
+    U16,
+    U32,
+    Bits,
+    Codec,
+    Hex,
+    Integer,
+    Text,
+    TimeOfDay,
+    Words,
+)
+from custom_components.local_solar.modbus.errors import ValueNotRepresentableError
+from custom_components.local_solar.modbus.image import RegisterImage, Space
+from custom_components.local_solar.modbus.register import Decoder, Register
+from custom_components.local_solar.points import Quantity, Value, Visibility
+
+SHARED: Final = Path(__file__).parents[3] / "shared"
+FACTS: Final = SHARED / "facts" / "growatt_registers.csv"
+GROUPS: Final = SHARED / "facts" / "growatt_groups.json"
+RECORDING: Final = (
+    SHARED / "captures" / "growatt" / "derived_min_6000tl_xh_live_2025-09-21.json"
+)
+
+ON_BATTERY: Final = frozenset({Part.BATTERY, Part.CONVERTER, Part.MODULE})
+SLUG: Final = re.compile(r"[a-z0-9_]+")
+
+each_profile = pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+
+
+def rows_with(
+    profile: Profile, *, strings: int = 2, modules: int = 0, without: frozenset[Part]
+) -> Iterator[Register]:
+    """Go through the rows of an inverter that has everything but ``without``."""
+    counts = {Part.STRING: strings, Part.MODULE: modules}
+    for section in profile.sections:
+        if section.part in without:
+            continue
+        for row in section.rows:
+            if (row.point.index or 0) <= counts.get(section.part, 99):
+                yield row
+
+
+def visible(rows: Iterator[Register]) -> Counter[Visibility]:
+    return Counter(row.point.visibility for row in rows)
+
+
+def entities(profile: Profile) -> list[tuple[Part, Register]]:
+    """Return the rows that become entities."""
+    return [
+        (section.part, row)
+        for section in profile.sections
+        for row in section.rows
+        if row.point.visibility is not Visibility.RAW
+    ]
+
+
+# -- consistent -----------------------------------------------------------------------
+
+
+@each_profile
+def test_no_two_rows_share_a_key(profile: Profile) -> None:
+    keys = Counter(row.key for row in profile)
+    assert [key for key, count in keys.items() if count > 1] == []
+
+
+@each_profile
+def test_every_row_lies_inside_one_group(profile: Profile) -> None:
+    for row in profile:
+        inside = [
+            (first, last)
+            for first, last in profile.groups[row.space]
+            if first <= row.address and row.end - 1 <= last
+        ]
+        assert len(inside) == 1, row.key
+        assert row.words <= profile.max_words
+
+
+@each_profile
+def test_groups_are_125_words_wide_and_apart(profile: Profile) -> None:
+    for groups in profile.groups.values():
+        starts = [first for first, _ in groups]
+        assert starts == sorted(set(starts))
+        assert all(first % 125 == 0 and last == first + 124 for first, last in groups)
+
+
+@each_profile
+def test_a_setting_is_a_holding_register_that_may_be_written(profile: Profile) -> None:
+    for row in profile:
+        if row.point.setting is not None:
+            assert row.space is Space.HOLDING, row.key
+            assert not row.never_write, row.key
+        if row.never_write:
+            assert row.space is Space.HOLDING, row.key
+
+
+@each_profile
+def test_numeric_settings_have_limits_that_can_be_written(profile: Profile) -> None:
+    for row in profile:
+        setting = row.point.setting
+        if setting is None or not isinstance(row.codec, Integer):
+            continue
+        if row.options is not None:
+            assert setting.minimum is setting.maximum is setting.step is None, row.key
+            continue
+        assert setting.minimum is not None, row.key
+        assert setting.maximum is not None, row.key
+        assert setting.step is not None, row.key
+        for limit in (setting.minimum, setting.maximum):
+            assert row.decode(list(row.encode(limit))) == limit, row.key
+
+
+@each_profile
+def test_a_row_that_shares_its_word_cannot_be_written_alone(profile: Profile) -> None:
+    places = Counter((row.space, row.address) for row in profile)
+    shared = [
+        row
+        for row in profile
+        if row.point.setting is not None and places[row.space, row.address] > 1
+    ]
+    for row in shared:
+        value: Value = next(iter(row.options.values())) if row.options else 1
+        if row.point.quantity is Quantity.TIME_OF_DAY:
+            value = time(12, 30)
+        with pytest.raises(ValueNotRepresentableError):
+            row.encode(value)
+    assert bool(shared) == profile.key.startswith("min_tl_xh")
+
+
+def test_the_same_key_means_the_same_in_every_profile() -> None:
+    seen: dict[str, Register] = {}
+    for profile in PROFILES.values():
+        for row in profile:
+            first = seen.setdefault(row.key, row)
+            if row.key == "on_off":  # two options without a battery, four with one
+                continue
+            assert row.point.quantity is first.point.quantity, row.key
+            assert row.point.unit == first.point.unit, row.key
+            assert row.point.name == first.point.name, row.key
+
+
+# -- what platforms need --------------------------------------------------------------
+
+
+@each_profile
+def test_entities_have_what_their_platform_needs(profile: Profile) -> None:
+    for _, row in entities(profile):
+        point = row.point
+        assert not isinstance(row.codec, Words | Hex), row.key
+        match point.quantity:
+            case Quantity.STATE | Quantity.FAULT:
+                assert point.options, row.key
+                assert all(SLUG.fullmatch(option) for option in point.options), row.key
+            case Quantity.FLAG | Quantity.PROBLEM | Quantity.CONNECTIVITY:
+                assert row.options is not None, row.key
+                assert set(row.options.values()) == {True, False}, row.key
+            case Quantity.CURRENT:
+                assert point.unit in {"A", "mA"}, row.key
+            case Quantity.POWER:
+                assert point.unit in {"W", "kW"}, row.key
+            case quantity:
+                assert point.unit == UNITS.get(quantity), row.key
+        if point.quantity is Quantity.FAULT:
+            assert row.options is not None
+            assert row.options[0] == "none"
+
+
+@each_profile
+def test_numbered_rows_show_their_number_in_key_and_name(profile: Profile) -> None:
+    names: dict[str, str] = {}
+    for row in profile:
+        point = row.point
+        assert ("{n}" in point.name) == (point.index is not None), row.key
+        if point.index is not None:
+            assert f"{point.index}" in point.key
+            assert "_n" in point.translation_key
+        assert names.setdefault(point.translation_key, point.name) == point.name
+
+
+@each_profile
+def test_names_of_a_devices_entities_differ_and_are_in_sentence_case(
+    profile: Profile,
+) -> None:
+    names = Counter(
+        (part in ON_BATTERY, row.point.name, row.point.index)
+        for part, row in entities(profile)
+    )
+    assert [name for name, count in names.items() if count > 1] == []
+    for on_battery, name, _ in names:
+        assert name[0].isupper(), name
+        assert not on_battery or not name.startswith("Battery "), name
+
+
+# -- how much is shown ----------------------------------------------------------------
+
+NO_BACKUP_BOX: Final = frozenset({Part.BACKUP_BOX, Part.EXTERNAL_PV, Part.CONVERTER})
+NOTHING_ADDED: Final = frozenset(Part) - {Part.INVERTER, Part.STRING}
+
+
+def test_about_30_entities_of_a_hybrid_are_enabled() -> None:
+    shown = visible(rows_with(PROFILES["min_tl_xh"], without=NO_BACKUP_BOX))
+    assert 28 <= shown[Visibility.SHOWN] <= 34
+
+
+@each_profile
+def test_at_most_100_entities_are_offered(profile: Profile) -> None:
+    complete = visible(rows_with(profile, without=frozenset({Part.CONVERTER})))
+    assert complete[Visibility.OFFERED] <= 100
+    assert complete[Visibility.SHOWN] <= 34
+
+
+def test_a_battery_module_adds_few_entities() -> None:
+    modules = [
+        row
+        for section in PROFILES["min_tl_xh"].sections
+        if section.part is Part.MODULE
+        for row in section.rows
+        if row.point.index == 1 and row.point.visibility is not Visibility.RAW
+    ]
+    assert len(modules) <= 4
+
+
+@pytest.mark.parametrize("key", ["tl_x_base", "min_tl_x"])
+def test_a_pv_inverter_shows_fewer(key: str) -> None:
+    shown = visible(rows_with(PROFILES[key], without=NOTHING_ADDED))
+    assert 10 <= shown[Visibility.SHOWN] <= 24
+
+
+PV_ENERGY: Final = {"pv_power", "pv_energy_total", "energy_today", "energy_total"}
+GRID_ENERGY: Final = {
+    "pv_energy_today",
+    "grid_import_power",
+    "grid_export_power",
+    "grid_import_energy_today",
+    "grid_import_energy_total",
+    "grid_export_energy_today",
+    "grid_export_energy_total",
+    "load_power",
+    "load_energy_total",
+}
+BATTERY_ENERGY: Final = {
+    "battery_soc",
+    "battery_charge_power",
+    "battery_discharge_power",
+    "battery_charge_energy_total",
+    "battery_discharge_energy_total",
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "needed"),
+    [
+        ("tl_x_base", PV_ENERGY),
+        ("min_tl_x", PV_ENERGY | GRID_ENERGY),
+        ("min_tl_xh", PV_ENERGY | GRID_ENERGY | BATTERY_ENERGY),
+        ("min_tl_xh_us", PV_ENERGY | GRID_ENERGY | BATTERY_ENERGY),
+    ],
+)
+def test_what_the_energy_dashboard_needs_is_shown(key: str, needed: set[str]) -> None:
+    shown = {
+        row.key for row in PROFILES[key] if row.point.visibility is Visibility.SHOWN
+    }
+    assert needed <= shown
+
+
+# -- true to the recording ------------------------------------------------------------
+
+
+@pytest.fixture
+def recorded() -> dict[str, Value | None]:
+    """Return what the recording of a MIN 6000TL-XH says."""
+    if not RECORDING.exists():
+        pytest.skip("the recording is not here")
+    image = RegisterImage()
+    dataset = json.loads(RECORDING.read_text(encoding="utf-8"))
+    image.load({space.value: dataset[space.value] for space in Space}, 0.0)
+    return Decoder(PROFILES["min_tl_xh"]).decode(image)
+
+
+def test_a_recorded_hybrid_is_decoded(recorded: dict[str, Value | None]) -> None:
+    expected: dict[str, Value | None] = {
+        "status": "normal",
+        "pv_power": 0.0,
+        "system_power": 531.0,
+        "ac_power": 498.8,
+        "grid_frequency": 50.01,
+        "grid_l1_voltage": 228.4,
+        "grid_l1_current": 2.2,
+        "grid_l1_power": 499.3,
+        "power_factor": 1.0,
+        "inverter_temperature": 28.2,
+        "fault": "none",
+        "fault_code": 0,
+        "warning": "none",
+        "battery_state": "discharging",
+        "battery_converter_state": "normal",
+        "battery_derating_mode": "discharge_user_limit",
+        "battery_voltage": 209.97,
+        "battery_current": 2.5,
+        "battery_soc": 49,
+        "battery_discharge_power": 536.0,
+        "battery_charge_power": 0.0,
+        "battery_charge_allowed": True,
+        "battery_discharge_allowed": True,
+        "bms_status": "discharging",
+        "bms_current": -2.5,
+        "bms_charge_voltage_limit": 227.2,
+        "bms_discharge_voltage_limit": 188.8,
+        "bms_discharge_current_limit": 25.0,
+        "bms_cell_voltage_max": 3.27,
+        "battery_soh": 100,
+        "clock": datetime(2025, 9, 21, 22, 35, 2),
+        "device_type_code": 5100,
+        "tracker_count": 2,
+        "phase_count": 1,
+        "firmware_version": "AL1.0",
+        "control_firmware_version": "ZAba",
+        "modbus_version": 3.05,
+        "rated_apparent_power": 6000.0,
+        "active_power_limit": 100,
+        "on_off": "inverter_on",
+        "battery_monitor_code": "ZEBA",
+        "charge_stop_soc": 90,
+        "discharge_stop_soc": 30,
+        "ac_charge_enable": False,
+        "eps_enable": True,
+    }
+    assert {key: recorded[key] for key in expected} == expected
+
+
+def test_recorded_time_slots_are_decoded(recorded: dict[str, Value | None]) -> None:
+    slots = [
+        tuple(
+            recorded[f"tou{n}_{part}"] for part in ("start", "end", "mode", "enabled")
+        )
+        for n in (1, 2)
+    ]
+    assert slots == [
+        (time(0, 0), time(23, 59), "load_first", True),
+        (time(23, 1), time(23, 59), "battery_first", False),
+    ]
+
+
+def test_lifetime_counters_of_the_recording_are_not_smaller_than_todays(
+    recorded: dict[str, Value | None],
+) -> None:
+    checked = 0
+    for key, total in recorded.items():
+        if not key.endswith("energy_total"):
+            continue
+        today = recorded.get(key.replace("_total", "_today"))
+        if isinstance(total, float) and isinstance(today, float):
+            assert total >= today, key
+            checked += 1
+    assert checked > 10
+
+
+# -- true to the facts ----------------------------------------------------------------
+
+NUMBERS: Final = {
+    "u16": U16,
+    "s16": S16,
+    "u32": U32,
+    "s32": S32,
+    "u16pf": U16,
+    "bits16": U16,
+}
+
+READ_ONLY: Final = {3018: "what it means differs from firmware to firmware"}
+"""Registers that the facts call writable, against their own notes."""
+
+
+def facts() -> list[dict[str, str]]:
+    """Return the collected facts about the profiles, none where they are missing."""
+    if not FACTS.exists():
+        return []
+    with FACTS.open(encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row["profile"] in PROFILES]
+
+
+def rows_of(fact: dict[str, str]) -> list[Register]:
+    """Return the rows at the address of a fact."""
+    return [
+        row
+        for row in PROFILES[fact["profile"]]
+        if row.space == fact["space"] and row.address == int(fact["address"])
+    ]
+
+
+def codecs_of(fact: dict[str, str]) -> set[Codec]:
+    """Return the codecs that the rows of a fact must have among them."""
+    kind, count = fact["type"], int(fact["count"])
+    if kind == "u32" and fact["name"] == "module_code":
+        return {Hex(2)}  # eight digits that are no number
+    if re.fullmatch(r"module\d_soh", fact["name"]):
+        return {Bits(0, 7), Bits(7)}
+    if fact["name"].startswith("us_tou_months"):
+        return {Bits(0, 4), Bits(4, 4), Bits(8)}
+    match kind:
+        case "ascii":
+            return {Text(count)}
+        case "block":
+            return {Words(count)}
+        case "u16x4":
+            return {Hex(4)}
+        case "datetime6":
+            return {CLOCK}
+        case "u16hilo":
+            return {HIGH_BYTE, LOW_BYTE}
+        case "tou_start_xh":
+            return {SharedWord(TimeOfDay(8, 5, 0, 8)), Bits(13, 2), Bits(15)}
+        case "tou_end_xh":
+            return {TimeOfDay(8, 5, 0, 8)}
+        case "tou_start_us":
+            return {SharedWord(TimeOfDay(7, 5, 0, 7)), Bits(12, 3), Bits(15)}
+        case "tou_end_us" if "special_day" in fact["name"]:
+            return {TimeOfDay(7, 5, 0, 7)}
+        case "tou_end_us":
+            return {SharedWord(TimeOfDay(7, 5, 0, 7)), Bits(12, 2)}
+        case "date_us":
+            return {Bits(0, 8), Bits(8, 7), Bits(15)}
+    return {NUMBERS[kind]}
+
+
+needs_facts = pytest.mark.skipif(
+    not FACTS.exists(), reason="the collected facts are not here"
+)
+
+
+@needs_facts
+def test_every_fact_is_in_its_profile() -> None:
+    for fact in facts():
+        rows = rows_of(fact)
+        codecs = codecs_of(fact)
+        label = f"{fact['profile']} {fact['space']} {fact['address']} {fact['name']}"
+        assert codecs <= {row.codec for row in rows}, label
+        assert all(row.words == int(fact["count"]) for row in rows), label
+        main = [row for row in rows if row.codec in codecs]
+        if len(codecs) == 1:
+            assert fact["name"] in {row.key for row in main}, label
+        for row in main:
+            if row.point.quantity in (Quantity.FLAG, Quantity.PROBLEM):
+                continue
+            assert row.scale == float(fact["scale"]), label
+            assert row.offset == (-10000 if fact["type"] == "u16pf" else 0), label
+            assert (row.point.unit or "") == fact["unit"], label
+
+
+@needs_facts
+def test_documented_groups_are_kept() -> None:
+    documented = json.loads(GROUPS.read_text(encoding="utf-8"))["protocol_2"]
+    assert all(
+        profile.max_words == documented["max_words"] for profile in PROFILES.values()
+    )
+    for space in Space:
+        for key, groups in documented[space.value].items():
+            if key in PROFILES:
+                kept = set(PROFILES[key].groups[space])
+                assert {tuple(group) for group in groups} <= kept, (key, space)
+
+
+@needs_facts
+def test_options_have_the_numbers_of_the_facts() -> None:
+    for fact in facts():
+        if not fact["enum"]:
+            continue
+        documented = json.loads(fact["enum"])
+        nested = [value for value in documented.values() if isinstance(value, dict)]
+        for numbers in nested or [documented]:
+            assert any(
+                row.options is not None
+                and set(row.options) == {int(number) for number in numbers}
+                for row in rows_of(fact)
+            ), fact["name"]
+
+
+@needs_facts
+def test_writing_follows_the_facts() -> None:
+    for fact in facts():
+        rows = [row for row in rows_of(fact) if row.codec in codecs_of(fact)]
+        label = f"{fact['profile']} {fact['address']} {fact['name']}"
+        writable = fact["access"] == "rw" and int(fact["address"]) not in READ_ONLY
+        assert all((row.point.setting is not None) == writable for row in rows), label
+        if re.search("never write|keep read-only", fact["notes"], re.IGNORECASE):
+            assert all(row.never_write for row in rows), label
+        if writable and fact["step"] and not fact["enum"]:
+            setting = rows[0].point.setting
+            assert setting is not None
+            assert setting.minimum == float(fact["min"]), label
+            assert setting.maximum == float(fact["max"]), label
+            assert setting.step == float(fact["step"]), label
+
+
+@needs_facts
+def test_no_row_lies_at_an_address_without_a_fact() -> None:
+    known = {(fact["profile"], fact["space"], int(fact["address"])) for fact in facts()}
+    for profile in PROFILES.values():
+        for row in profile:
+            place = (profile.key, row.space.value, row.address)
+            overlaid = ("min_tl_xh", row.space.value, row.address)
+            assert place in known or (
+                profile.key == "min_tl_xh_us" and overlaid in known
+            ), row.key
+
+
+def test_only_commands_that_power_off_forgets_spare_the_flash() -> None:
+    for profile in PROFILES.values():
+        forgotten = {
+            row.address
+            for row in profile
+            if row.point.setting is not None and not row.point.setting.persistent
+        }
+        assert forgotten == {3, 4}

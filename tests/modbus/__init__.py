@@ -1,0 +1,1 @@
+"""Tests of registers as data and of reading them."""

@@ -1,0 +1,154 @@
+"""Imports point downwards only, and nothing is imported that must not be."""
+
+import ast
+from collections.abc import Callable, Iterable, Iterator
+from enum import IntEnum
+import sys
+from typing import Final
+
+from .sources import FOLDER, Source, module_of, sources
+
+
+class Layer(IntEnum):
+    """Layers of the house; a module imports from its own or from lower ones."""
+
+    GROUND = 0
+    """Vocabulary, registers, counters: nothing of makers, nothing of Home Assistant."""
+    FAMILY = 1
+    """One folder for each maker, and the gateway."""
+    COORDINATOR = 2
+    """What connects families to Home Assistant: coordinators and the one door for writes."""
+    SURFACE = 3
+    """What Home Assistant loads: platforms, flows, services, set-up."""
+
+
+GROUND: Final = {"modbus", "points", "counters", "modbus_link", "const"}
+COORDINATOR: Final = {"coordinators", "write_gate"}
+SURFACE_FOLDERS: Final = {"flows"}
+
+BANNED: Final = {
+    "tmodbus": "changes from release to release: go through modbus_connection",
+    "pymodbus": "a peer of the tests, not a client",
+    "serial": "Home Assistant opens serial ports",
+    "serialx": "Home Assistant opens serial ports",
+    "voluptuous": "use probatio",
+    "pytz": "use zoneinfo",
+    "requests": "blocks the event loop",
+}
+
+STANDARD: Final = set(sys.stdlib_module_names) - {"__future__"}
+
+BENEATH: Final = {
+    Layer.GROUND: STANDARD | {"modbus_connection"},
+    Layer.FAMILY: STANDARD | {"modbus_connection", "google", "cryptography"},
+}
+"""What the layers without Home Assistant may import from outside."""
+
+
+def family_of(name: str) -> str | None:
+    """Return the family that a module is of."""
+    return name.split(".", maxsplit=1)[0] if layer_of(name) is Layer.FAMILY else None
+
+
+def layer_of(name: str) -> Layer:
+    """Return the layer of a module. A folder that is not known is a family."""
+    top = name.split(".", maxsplit=1)[0]
+    if top in GROUND:
+        return Layer.GROUND
+    if top in COORDINATOR:
+        return Layer.COORDINATOR
+    if top in SURFACE_FOLDERS or not (FOLDER / top).is_dir() or not top:
+        return Layer.SURFACE
+    return Layer.FAMILY
+
+
+def imported_modules(source: Source) -> set[str]:
+    """Return the modules of the integration that a module imports."""
+    return {
+        module
+        for imported in source.imports()
+        if (module := module_of(imported)) is not None and module != source.name
+    }
+
+
+def offences(check: Callable[[Source], Iterable[str]]) -> dict[str, set[str]]:
+    """Return what a check finds in each module, of those where it finds anything."""
+    found = {source.name: set(check(source)) for source in sources().values()}
+    return {name: what for name, what in found.items() if what}
+
+
+def imported_from_outside(source: Source) -> set[str]:
+    """Return the packages that a module imports, other than the integration."""
+    return {
+        imported.split(".", maxsplit=1)[0]
+        for imported in source.imports()
+        if module_of(imported) is None
+    }
+
+
+def test_imports_point_downwards() -> None:
+    def above(source: Source) -> Iterator[str]:
+        for module in imported_modules(source):
+            if layer_of(module) > layer_of(source.name):
+                yield module
+
+    assert offences(above) == {}
+
+
+def test_a_family_imports_no_other_family() -> None:
+    def others(source: Source) -> Iterator[str]:
+        if (family := family_of(source.name)) is not None:
+            for module in imported_modules(source):
+                if family_of(module) not in (None, family):
+                    yield module
+
+    assert offences(others) == {}
+
+
+def test_devices_are_understood_without_home_assistant() -> None:
+    def unexpected(source: Source) -> set[str]:
+        if (allowed := BENEATH.get(layer_of(source.name))) is None:
+            return set()
+        return imported_from_outside(source) - allowed
+
+    assert offences(unexpected) == {}
+    assert not any("homeassistant" in allowed for allowed in BENEATH.values())
+
+
+def test_nothing_banned_is_imported() -> None:
+    assert offences(lambda source: imported_from_outside(source) & BANNED.keys()) == {}
+
+
+def test_annotations_need_no_import_from_the_future() -> None:
+    assert offences(lambda source: imported_from_outside(source) & {"__future__"}) == {}
+
+
+def test_the_layers_are_those_of_the_design() -> None:
+    expected = {
+        "points": Layer.GROUND,
+        "counters": Layer.GROUND,
+        "modbus.reader": Layer.GROUND,
+        "modbus_link": Layer.GROUND,
+        "growatt.identify": Layer.FAMILY,
+        "growatt.profiles.min_tl_xh": Layer.FAMILY,
+        "coordinators.base": Layer.COORDINATOR,
+        "sensor": Layer.SURFACE,
+        "flows.growatt": Layer.SURFACE,
+        "config_flow": Layer.SURFACE,
+        "": Layer.SURFACE,
+    }
+    assert {name: layer_of(name) for name in expected} == expected
+    assert expected.keys() <= sources().keys()
+
+
+def test_only_the_gate_calls_a_drivers_write() -> None:
+    """Everything that changes a device goes through one door."""
+    calls = {
+        source.name
+        for source in sources().values()
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "async_write"
+    }
+    assert calls <= {"write_gate"}

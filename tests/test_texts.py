@@ -1,0 +1,704 @@
+"""Texts, icons and manifest: complete, used, and such as Home Assistant's validator asks.
+
+The validator (hassfest) only runs in CI; what it checks of an integration like this
+one is held here as well.
+"""
+
+import ast
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+import importlib.util
+import json
+import re
+import tomllib
+from typing import Any, Final
+
+import probatio
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+import yaml
+
+from custom_components.local_solar.const import (
+    CONF_IDENTIFICATION,
+    CONF_KIND,
+    CONF_LINK,
+    CONF_UNIT_ID,
+    DOMAIN,
+    KIND_GROWATT,
+)
+from custom_components.local_solar.coordinators.base import CONNECTED
+from custom_components.local_solar.growatt.identify import Identification
+from custom_components.local_solar.growatt.inverter import ALARMS, PROBLEM
+from custom_components.local_solar.growatt.models import Family
+from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
+from custom_components.local_solar.modbus_link import LinkProblem, ModbusLink
+from custom_components.local_solar.points import Point, Visibility
+from custom_components.local_solar.quantities import presentation
+from homeassistant.config_entries import SOURCE_USER
+from homeassistant.const import Platform
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowManager, FlowResultType, section
+from homeassistant.helpers.selector import SelectSelector
+
+from .sources import FOLDER, ROOT, Source, sources
+
+type Texts = dict[str, Any]
+type FlowResult = Mapping[str, Any]
+
+ENGLISH: Final[Texts] = json.loads((FOLDER / "translations" / "en.json").read_text())
+ICONS: Final[Texts] = json.loads((FOLDER / "icons.json").read_text())
+MANIFEST: Final[Texts] = json.loads((FOLDER / "manifest.json").read_text())
+SERVICES: Final = FOLDER / "services.yaml"
+
+KEY: Final = re.compile(r"(?!.*[_-]{2})(?![_-])[a-z0-9_-]+(?<![_-])")
+ICON: Final = re.compile(r"mdi:[a-z0-9]+(-[a-z0-9]+)*")
+PLACEHOLDER: Final = re.compile(r"{(\w+)}")
+
+FROM_CORE: Final = {
+    "already_in_progress",
+    "reauth_successful",
+    "reconfigure_successful",
+    "single_instance_allowed",
+}
+"""Reasons to abort whose texts Home Assistant has itself."""
+
+KEYS_OF_FUNCTIONS: Final[Mapping[str, frozenset[str]]] = {
+    "explain": frozenset(LinkProblem)
+}
+"""What functions return that choose a text."""
+
+HANDED_ON: Final = {
+    "dhcp",
+    "import",
+    "integration_discovery",
+    "ssdp",
+    "usb",
+    "zeroconf",
+}
+"""Steps that Home Assistant starts and that show nothing themselves."""
+
+
+def part(texts: Texts, *path: str) -> Texts:
+    """Return a part of the texts, empty if it is missing."""
+    for key in path:
+        texts = texts.get(key, {})
+    return texts
+
+
+def leaves(texts: Texts, *path: str) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Go through all texts with their paths."""
+    for key, value in texts.items():
+        if isinstance(value, dict):
+            yield from leaves(value, *path, key)
+        else:
+            yield (*path, key), value
+
+
+def placeholders(*texts: str) -> set[str]:
+    """Return the names in braces."""
+    return {name for text in texts for name in PLACEHOLDER.findall(text)}
+
+
+# -- reading the code -------------------------------------------------------------------------
+
+
+def calls() -> Iterator[tuple[Source, ast.Call, str]]:
+    """Go through all calls in the integration, with the bare name of what is called."""
+    for source in sources().values():
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.Call):
+                match node.func:
+                    case ast.Name(id=name) | ast.Attribute(attr=name):
+                        yield source, node, name
+
+
+def argument(call: ast.Call, name: str) -> ast.expr | None:
+    """Return a keyword argument."""
+    return next((item.value for item in call.keywords if item.arg == name), None)
+
+
+def keys_in(source: Source, node: ast.expr | None) -> frozenset[str]:
+    """Return which keys an expression may be; none if that cannot be told."""
+    match node:
+        case ast.IfExp(body=body, orelse=orelse):
+            return keys_in(source, body) | keys_in(source, orelse)
+        case ast.Call(func=ast.Name(id=name)):
+            return KEYS_OF_FUNCTIONS.get(name, frozenset())
+        case ast.expr():
+            value = source.value_of(node)
+            return frozenset({value}) if isinstance(value, str) else frozenset()
+    return frozenset()
+
+
+def string_constants() -> set[str]:
+    """Return all strings that stand in the code."""
+    return {
+        node.value
+        for source in sources().values()
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def translated(*, issues: bool) -> set[str]:
+    """Return the texts of errors, or those of issues, that the code names."""
+    return {
+        key
+        for source, call, name in calls()
+        if argument(call, "translation_domain") is not None
+        or name.endswith("create_issue")
+        if name.endswith("create_issue") is issues
+        for key in keys_in(source, argument(call, "translation_key"))
+    }
+
+
+def form_errors() -> set[str]:
+    """Return the errors that forms show."""
+    found: set[str] = set()
+    for source, call, name in calls():
+        if name.endswith("FormError") and call.args:
+            found |= keys_in(source, call.args[0])
+        if isinstance(errors := argument(call, "errors"), ast.Dict):
+            for value in errors.values:
+                found |= keys_in(source, value)
+    return found
+
+
+def abort_reasons() -> set[str]:
+    """Return why flows end, apart from what Home Assistant has texts for."""
+    found: set[str] = set()
+    for source, call, name in calls():
+        if "abort" in name:
+            found |= keys_in(source, argument(call, "reason"))
+        if name == "_abort_if_unique_id_configured":
+            found |= keys_in(source, argument(call, "error")) or {"already_configured"}
+    return found - FROM_CORE
+
+
+def steps(kind: str) -> dict[str, ast.AST]:
+    """Return the steps of the config flow or of the options flow."""
+    found: dict[str, ast.AST] = {}
+    for source in sources().values():
+        if source.parts[:1] not in (("flows",), ("config_flow",)):
+            continue
+        for node in source.tree.body:
+            if not isinstance(node, ast.ClassDef):
+                continue
+            is_options = any("OptionsFlow" in ast.unparse(base) for base in node.bases)
+            if is_options is not (kind == "options"):
+                continue
+            for member in node.body:
+                if isinstance(member, ast.AsyncFunctionDef | ast.FunctionDef):
+                    step = member.name.removeprefix("async_step_")
+                    if step != member.name:
+                        found[step] = member
+    return found
+
+
+def shows_progress(step: ast.AST) -> bool:
+    """Return whether a step shows progress instead of a form."""
+    return any(
+        isinstance(node, ast.Attribute) and node.attr == "async_show_progress"
+        for node in ast.walk(step)
+    )
+
+
+def fields_in_code() -> set[str]:
+    """Return the names of all fields and sections of forms."""
+    return {
+        key
+        for source, call, name in calls()
+        if name in ("Required", "Optional")
+        and source.parts[:1] in (("flows",), ("config_flow",))
+        for key in keys_in(source, call.args[0])
+    }
+
+
+# -- entities and devices ---------------------------------------------------------------------
+
+
+def points() -> list[Point]:
+    """Return every point that may become an entity."""
+    rows = [row.point for profile in PROFILES.values() for row in profile]
+    return [
+        point
+        for point in (*rows, CONNECTED, PROBLEM, ALARMS)
+        if point.visibility is not Visibility.RAW
+    ]
+
+
+def test_every_entity_has_a_name_and_a_text_for_each_state() -> None:
+    for point in points():
+        texts = part(
+            ENGLISH, "entity", presentation(point).platform, point.translation_key
+        )
+        assert texts.get("name"), point.key
+        assert placeholders(texts["name"]) == ({"n"} if point.index else set())
+        if presentation(point).platform is not Platform.BINARY_SENSOR:
+            assert set(point.options) <= set(texts.get("state", ())), point.key
+
+
+def test_every_text_of_an_entity_is_of_a_point() -> None:
+    used = {
+        (presentation(point).platform.value, point.translation_key): point
+        for point in points()
+    }
+    options: dict[tuple[str, str], set[str]] = {}
+    for point in points():
+        name = presentation(point).platform.value, point.translation_key
+        options.setdefault(name, set()).update(point.options)
+    for platform, entities in ENGLISH["entity"].items():
+        for key, texts in entities.items():
+            assert (platform, key) in used
+            assert set(texts.get("state", ())) == options[platform, key]
+
+
+def test_every_kind_of_event_has_a_text() -> None:
+    texts = ENGLISH["entity"]["event"]["alarms"]["state_attributes"]["event_type"]
+    event = sources()["event"]
+    (types,) = (
+        node.value
+        for node in ast.walk(event.tree)
+        if isinstance(node, ast.Assign)
+        and ast.unparse(node.targets[0]) == "_attr_event_types"
+    )
+    assert isinstance(types, ast.List)
+    assert set(texts["state"]) == {event.value_of(item) for item in types.elts}
+
+
+def test_every_entity_without_a_device_class_has_an_icon() -> None:
+    for point in points():
+        shown = presentation(point)
+        if shown.device_class or shown.binary_class:
+            continue
+        assert part(ICONS, "entity", shown.platform, point.translation_key), point.key
+
+
+def test_every_icon_is_of_an_entity_and_its_states() -> None:
+    for platform, entities in ICONS["entity"].items():
+        for key, icons in entities.items():
+            texts = ENGLISH["entity"][platform][key]
+            assert set(icons.get("state", ())) <= set(texts.get("state", ()))
+
+
+def test_generated_texts_and_icons_are_up_to_date() -> None:
+    path = ROOT / "scripts" / "build_translations.py"
+    spec = importlib.util.spec_from_file_location("build_translations", path)
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.main(["--check"]) == 0
+
+
+def test_every_kind_of_device_has_a_name_and_no_other() -> None:
+    kinds = {
+        key
+        for source, call, name in calls()
+        if name == "DeviceIdentity"
+        for key in keys_in(source, argument(call, "kind"))
+    }
+    assert kinds == set(ENGLISH["device"])
+    for texts in ENGLISH["device"].values():
+        assert placeholders(texts["name"]) <= {"manufacturer", "model"}
+
+
+# -- forms ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["config", "options"])
+def test_every_step_that_is_shown_has_texts_and_every_text_is_of_a_step(
+    kind: str,
+) -> None:
+    texts = set(part(ENGLISH, kind, "step"))
+    known = steps(kind)
+    shown = {
+        step
+        for step, node in known.items()
+        if step not in HANDED_ON and not shows_progress(node)
+    }
+    assert shown <= texts
+    assert texts <= set(known)
+
+
+def test_every_progress_has_a_text_and_every_text_is_used() -> None:
+    actions = {
+        key
+        for source, call, name in calls()
+        for key in keys_in(source, argument(call, "progress_action"))
+    }
+    assert actions == set(part(ENGLISH, "config", "progress"))
+
+
+def test_every_error_of_a_form_has_a_text_and_every_text_is_used() -> None:
+    texts = set(part(ENGLISH, "config", "error")) | set(
+        part(ENGLISH, "options", "error")
+    )
+    assert form_errors() <= texts
+    assert texts <= string_constants()
+
+
+def test_every_reason_to_abort_has_a_text_and_every_text_is_used() -> None:
+    texts = set(part(ENGLISH, "config", "abort")) | set(
+        part(ENGLISH, "options", "abort")
+    )
+    assert abort_reasons() <= texts
+    assert texts <= abort_reasons() | string_constants()
+
+
+def test_every_field_has_texts_and_every_text_is_of_a_field() -> None:
+    texts = {
+        field
+        for kind in ("config", "options")
+        for step in part(ENGLISH, kind, "step").values()
+        for field in (
+            *step.get("data", ()),
+            *step.get("sections", ()),
+            *(
+                field
+                for more in step.get("sections", {}).values()
+                for field in more.get("data", ())
+            ),
+        )
+    }
+    assert fields_in_code() == texts
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        form
+        for kind in ("config", "options")
+        for step in part(ENGLISH, kind, "step").values()
+        for form in (step, *step.get("sections", {}).values())
+    ],
+)
+def test_every_field_is_described(form: Texts) -> None:
+    assert set(form.get("data", ())) == set(form.get("data_description", ()))
+    assert "title" in form or "name" in form
+    descriptions = form.get("menu_option_descriptions", {})
+    assert set(descriptions) in (set(), set(form.get("menu_options", ())))
+
+
+def test_every_choice_of_a_selector_is_used() -> None:
+    used = {
+        key
+        for source, call, name in calls()
+        if name == "SelectSelectorConfig"
+        for key in keys_in(source, argument(call, "translation_key"))
+    }
+    assert used == set(part(ENGLISH, "selector"))
+
+
+# -- forms as they are shown -----------------------------------------------------------------
+
+
+@pytest.fixture(name="entry")
+def make_entry(hass: HomeAssistant) -> MockConfigEntry:
+    """An entry that is not set up; some menus offer more when there is one."""
+    identified = Identification(
+        serial_number="SNL0CE1234",
+        family=Family.MIN_TL_XH,
+        profile="min_tl_xh",
+        model="MIN 6000TL-XH",
+    )
+    entry = MockConfigEntry(
+        domain=DOMAIN,
+        unique_id=identified.serial_number,
+        data={
+            CONF_KIND: KIND_GROWATT,
+            CONF_LINK: ModbusLink(host="inverter").to_json(),
+            CONF_UNIT_ID: 1,
+            CONF_IDENTIFICATION: identified.to_json(),
+        },
+    )
+    entry.add_to_hass(hass)
+    return entry
+
+
+async def test_menus_and_forms_to_add_an_entry_have_all_their_texts(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> None:
+    flow = hass.config_entries.flow
+
+    async def start() -> FlowResult:
+        return await flow.async_init(DOMAIN, context={"source": SOURCE_USER})
+
+    await assert_has_texts(flow, start, ENGLISH["config"])
+
+
+async def test_menus_and_forms_to_change_an_entry_have_all_their_texts(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> None:
+    async def start() -> FlowResult:
+        result: FlowResult = await entry.start_reconfigure_flow(hass)
+        return result
+
+    await assert_has_texts(hass.config_entries.flow, start, ENGLISH["config"])
+
+
+async def test_options_have_all_their_texts(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> None:
+    flow = hass.config_entries.options
+
+    async def start() -> FlowResult:
+        return await flow.async_init(entry.entry_id)
+
+    await assert_has_texts(flow, start, ENGLISH["options"])
+
+
+async def assert_has_texts(
+    flow: FlowManager[Any, Any, Any],
+    start: Callable[[], Awaitable[FlowResult]],
+    texts: Texts,
+) -> None:
+    """Go through all menus, and compare each menu and the form behind it with the texts."""
+    paths: list[tuple[str, ...]] = [()]
+    while paths:
+        path = paths.pop()
+        result = await start()
+        for option in path:
+            result = await flow.async_configure(
+                result["flow_id"], {"next_step_id": option}
+            )
+        step = texts["step"][result["step_id"]]
+        given = set(result.get("description_placeholders") or ())
+        assert placeholders(step["title"], step.get("description", "")) <= given
+        if result["type"] is FlowResultType.MENU:
+            assert set(result["menu_options"]) == set(step["menu_options"])
+            paths += [(*path, option) for option in result["menu_options"]]
+        else:
+            assert result["type"] is FlowResultType.FORM
+            assert_fields_have_texts(result["data_schema"], step)
+        flow.async_abort(result["flow_id"])
+
+
+def assert_fields_have_texts(schema: probatio.Schema, step: Texts) -> None:
+    """Compare the fields of a form, or of a section of it, with the texts."""
+    fields = {str(marker): value for marker, value in schema.schema.items()}
+    parts = {key: it for key, it in fields.items() if isinstance(it, section)}
+    assert set(step.get("data", ())) == set(fields) - set(parts)
+    assert set(step.get("sections", ())) == set(parts)
+    for key, inner in parts.items():
+        assert_fields_have_texts(inner.schema, step["sections"][key])
+    for selector in fields.values():
+        if not isinstance(selector, SelectSelector):
+            continue
+        if (name := selector.config.get("translation_key")) is not None:
+            options = selector.config["options"]
+            assert set(options) == set(ENGLISH["selector"][name]["options"])
+
+
+# -- errors, issues, actions -------------------------------------------------------------------
+
+
+def test_every_error_that_is_raised_has_a_text_and_every_text_is_used() -> None:
+    texts = part(ENGLISH, "exceptions")
+    assert translated(issues=False) <= set(texts)
+    assert set(texts) <= translated(issues=False) | string_constants()
+    assert all(set(text) == {"message"} for text in texts.values())
+
+
+def test_errors_are_given_what_their_texts_name() -> None:
+    for source, call, _ in calls():
+        given = argument(call, "translation_placeholders")
+        if argument(call, "translation_domain") is None:
+            continue
+        if given is not None and not isinstance(given, ast.Dict):
+            continue
+        names = {source.value_of(key) for key in (given.keys if given else ()) if key}
+        for key in keys_in(source, argument(call, "translation_key")):
+            text = part(ENGLISH, "exceptions", key).get("message", "")
+            assert placeholders(text) <= names, key
+
+
+def test_every_issue_has_texts_and_every_text_is_used() -> None:
+    texts = part(ENGLISH, "issues")
+    assert translated(issues=True) <= set(texts)
+    assert set(texts) <= translated(issues=True) | string_constants()
+    for text in texts.values():
+        assert "title" in text
+        assert ("description" in text) is not ("fix_flow" in text)
+
+
+def test_every_action_and_its_fields_have_texts_and_an_icon() -> None:
+    actions = yaml.safe_load(SERVICES.read_text()) if SERVICES.exists() else {}
+    assert set(actions) == set(part(ENGLISH, "services"))
+    assert set(actions) == set(part(ICONS, "services"))
+    for name, action in actions.items():
+        texts = ENGLISH["services"][name]
+        assert {"name", "description"} <= set(texts)
+        fields = (action or {}).get("fields", {})
+        assert set(fields) == set(texts.get("fields", ()))
+        for text in texts.get("fields", {}).values():
+            assert {"name", "description"} <= set(text)
+        assert set(ICONS["services"][name]) <= {"service", "sections"}
+
+
+# -- what the validator checks -------------------------------------------------------------------
+
+
+def test_there_are_no_other_kinds_of_texts() -> None:
+    assert set(ENGLISH) <= {
+        "common",
+        "config",
+        "device",
+        "entity",
+        "exceptions",
+        "issues",
+        "options",
+        "selector",
+        "services",
+        "title",
+    }
+    # They would be taken instead of the translations, and have references.
+    assert not (FOLDER / "strings.json").exists()
+
+
+@pytest.mark.parametrize("texts", [ENGLISH, ICONS], ids=["texts", "icons"])
+def test_keys_are_well_formed(texts: Texts) -> None:
+    for path, _ in leaves(texts):
+        assert all(KEY.fullmatch(key) for key in path), path
+
+
+def test_texts_are_plain_complete_and_translatable() -> None:
+    for path, text in leaves(ENGLISH):
+        assert isinstance(text, str), path
+        assert text, path
+        assert text == text.strip(), path
+        assert not re.search(r"<[a-zA-Z/!]", text), f"{path}: no HTML"
+        assert not re.search(r"https?://|www\.", text), (
+            f"{path}: a placeholder for URLs"
+        )
+        assert not re.search(r"'{\w+}'", text), f"{path}: no quotes around placeholders"
+        assert "[%key:" not in text, f"{path}: references are for core only"
+        assert text.count("{") == text.count("}") == len(PLACEHOLDER.findall(text)), (
+            path
+        )
+
+
+@pytest.mark.parametrize(
+    "path", sorted((FOLDER / "translations").glob("*.json")), ids=lambda path: path.stem
+)
+def test_all_languages_name_the_same_placeholders(path: Any) -> None:
+    english = dict(leaves(ENGLISH))
+    for key, text in leaves(json.loads(path.read_text())):
+        assert key in english
+        assert placeholders(str(text)) == placeholders(str(english[key])), key
+
+
+def test_icons_are_well_formed_and_no_state_repeats_the_default() -> None:
+    assert set(ICONS) <= {"entity", "services"}
+    for path, icon in leaves(ICONS):
+        assert ICON.fullmatch(str(icon)), path
+    for entities in ICONS["entity"].values():
+        for key, icons in entities.items():
+            assert set(icons) <= {"default", "state", "state_attributes", "range"}
+            assert icons["default"] not in icons.get("state", {}).values(), key
+
+
+def test_the_manifest_is_complete_and_sorted() -> None:
+    keys = list(MANIFEST)
+    assert keys == ["domain", "name", *sorted(set(keys) - {"domain", "name"})]
+    assert MANIFEST["domain"] == DOMAIN == FOLDER.name
+    assert {"codeowners", "documentation", "iot_class", "name", "version"} <= set(keys)
+    assert set(keys) <= {
+        "after_dependencies",
+        "categories",
+        "codeowners",
+        "config_flow",
+        "connectivity",
+        "dependencies",
+        "dhcp",
+        "documentation",
+        "domain",
+        "import_executor",
+        "integration_type",
+        "iot_class",
+        "issue_tracker",
+        "loggers",
+        "name",
+        "quality_scale",
+        "requirements",
+        "single_config_entry",
+        "usb",
+        "version",
+        "zeroconf",
+    }
+    assert MANIFEST["integration_type"] in {
+        "device",
+        "entity",
+        "hardware",
+        "helper",
+        "hub",
+        "service",
+        "system",
+    }
+    assert MANIFEST["iot_class"] in {
+        "assumed_state",
+        "calculated",
+        "cloud_polling",
+        "cloud_push",
+        "local_polling",
+        "local_push",
+    }
+    assert all(owner.startswith("@") for owner in MANIFEST["codeowners"])
+    for key in ("documentation", "issue_tracker"):
+        assert MANIFEST[key].startswith("https://")
+        assert "home-assistant.io" not in MANIFEST[key]
+
+
+def test_the_version_is_a_version_and_the_same_everywhere() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+(-?(a|b|rc|beta)\.?\d+)?", MANIFEST["version"])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert MANIFEST["version"] == project["version"]
+
+
+def test_no_requirement_is_pinned() -> None:
+    """Home Assistant installs with constraints of its own."""
+    for requirement in MANIFEST["requirements"]:
+        assert re.fullmatch(r"[A-Za-z0-9._\[\]-]+>=[0-9.]+(,<[0-9.]+)?", requirement)
+
+
+def test_discovery_is_spelt_as_the_validator_wants_it() -> None:
+    for matcher in MANIFEST.get("dhcp", ()):
+        assert matcher.get("hostname", "").islower() or "hostname" not in matcher
+        if "macaddress" in matcher:
+            assert re.fullmatch(r"[0-9A-F]+\*", matcher["macaddress"])
+    for matcher in MANIFEST.get("usb", ()):
+        assert re.fullmatch(r"[0-9A-F]{4}", matcher.get("vid", "0000"))
+        assert re.fullmatch(r"[0-9A-F]{4}", matcher.get("pid", "0000"))
+
+
+def test_there_is_a_config_flow_and_it_is_announced() -> None:
+    assert MANIFEST["config_flow"] is True
+    assert "config_flow" in sources()
+
+
+def test_setup_is_for_entries_only() -> None:
+    names = {
+        target.id
+        for node in sources()[""].tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    assert "CONFIG_SCHEMA" in names
+
+
+ALWAYS_THERE: Final = {*Platform, "homeassistant", "websocket_api"}
+"""Integrations that need no mention as a dependency."""
+
+
+def test_every_integration_that_is_used_is_a_dependency() -> None:
+    named = {*MANIFEST["dependencies"], *MANIFEST.get("after_dependencies", ())}
+    used: set[str] = set()
+    for source in sources().values():
+        for imported in source.imports():
+            match imported.split("."):
+                case ["homeassistant", "components", component, *_] if (
+                    component != source.name
+                ):
+                    used.add(component)
+    assert used - ALWAYS_THERE <= named
+    assert set(MANIFEST["dependencies"]) <= used
