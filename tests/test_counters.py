@@ -93,7 +93,7 @@ def persisted(history: History, shown: float) -> bool:
     return len(run) >= PERSISTS_COUNT and run[0][0] - run[-1][0] >= PERSISTS_AFTER
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(st.sampled_from((TOTAL, TODAY)), histories)
 def test_a_counter_is_shown_from_the_first_number_on_and_only_as_it_was_read(
     quantity: Quantity, steps: list[tuple[timedelta, float | None]]
@@ -114,7 +114,7 @@ def test_a_counter_is_shown_from_the_first_number_on_and_only_as_it_was_read(
             assert shown >= 0
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(histories)
 @example([(timedelta(minutes=7), 1000.0), *[(timedelta(minutes=8), 3.0)] * 6])
 @example([(timedelta(minutes=7), 1000.0), *[(timedelta(minutes=20), 3.0)] * 5])
@@ -133,7 +133,7 @@ def test_a_lifetime_counter_falls_only_to_what_persists(
             assert persisted(history, before)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(st.sampled_from((TOTAL, TODAY)), histories)
 def test_a_counter_rises_no_faster_than_a_house_can_draw_unless_it_persists(
     quantity: Quantity, steps: list[tuple[timedelta, float | None]]
@@ -154,7 +154,7 @@ def test_a_counter_rises_no_faster_than_a_house_can_draw_unless_it_persists(
                 assert shown - before <= most or persisted(history, before)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(histories)
 def test_a_daily_counter_falls_once_a_day_unless_it_persists(
     steps: list[tuple[timedelta, float | None]],

@@ -21,7 +21,18 @@ from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
 from simulators.datasets import Dataset
 
-from .common import HOST, TL_X, TL_XH, TL_XH_US, Link, Network, Unit, poll_all, set_up
+from .common import (
+    HOST,
+    TL_X,
+    TL_XH,
+    TL_XH_US,
+    Link,
+    Network,
+    Unit,
+    make_entry,
+    poll_all,
+    set_up,
+)
 
 OWN_HOST = "my-roof.example.net"
 OWN_PORT = "/dev/serial/by-id/usb-FTDI_FT232R_A50285BI-if00-port0"
@@ -188,3 +199,39 @@ async def test_download_says_which_registers_the_inverter_refuses(
     assert any("external_pv" in key for key in data["missing"])
     assert "3282" not in data["registers"]["input"]
     assert data["registers"]["input"]["3171"] == 68
+
+
+@pytest.mark.parametrize("link_is_down", [True, False])
+async def test_entry_that_is_not_set_up_says_why_and_names_nothing(
+    hass: HomeAssistant,
+    network: Network,
+    hass_client: ClientSessionGenerator,
+    link_is_down: bool,
+) -> None:
+    link = network.add_tcp(OWN_HOST, {1: TL_XH})
+    unit = link.units[1]
+    serial_number = unit.serial_number
+    entry = await make_entry(hass, unit, link=ModbusLink(host=OWN_HOST))
+    if link_is_down:
+        link.go_down(ConnectionRefusedError(111, "refused"))
+    else:
+        unit.set_serial_number("SNL0DEMO99")
+    await hass.config_entries.async_setup(entry.entry_id)
+    data = await download(hass, hass_client, entry)
+    text = json.dumps(data)
+    for secret in (OWN_HOST, serial_number, "SNL0DEMO99"):
+        assert secret not in text
+    said = "refuses the connection" if link_is_down else "Expected the inverter"
+    assert said in data["reason"]
+    assert data["state"] == "setup_retry"
+    assert data["entry"]["data"]["identification"]["model"] == "MIN 6000TL-XH"
+
+
+async def test_entry_that_is_switched_off_has_diagnostics_too(
+    hass: HomeAssistant, link: Link, hass_client: ClientSessionGenerator
+) -> None:
+    entry = await set_up(hass, link.units[1])
+    await hass.config_entries.async_unload(entry.entry_id)
+    data = await download(hass, hass_client, entry)
+    assert data["state"] == "not_loaded"
+    assert data["reason"] == ""

@@ -209,19 +209,24 @@ async def test_gateway_that_takes_no_connection_in_time_is_not_mistaken_for_nigh
     assert f"No connection to {HOST}:502" in await reason(hass, entry)
 
 
-async def test_other_inverter_in_its_place_stops_the_set_up(
-    hass: HomeAssistant, link: Link
+async def test_other_inverter_in_its_place_is_named_and_not_used(
+    hass: HomeAssistant, link: Link, freezer: FrozenDateTimeFactory
 ) -> None:
     unit = link.units[1]
     entry = await make_entry(hass, unit)
     expected = unit.serial_number
     unit.set_serial_number("SNL0DEMO99")
     await hass.config_entries.async_setup(entry.entry_id)
-    assert entry.state is ConfigEntryState.SETUP_ERROR
+    assert entry.state is ConfigEntryState.SETUP_RETRY
     said = await reason(hass, entry)
     assert f"Expected the inverter {expected} at unit ID 1 on {HOST}:502" in said
     assert "but SNL0DEMO99 answers" in said
     assert async_get_connection_info(hass) == []
+    assert not hass.states.async_all()
+
+    unit.set_serial_number(expected)
+    await pass_time(hass, freezer, 60)
+    assert setup_state(entry) is ConfigEntryState.LOADED
 
 
 async def test_port_that_is_open_at_another_speed_stops_the_set_up(
@@ -395,7 +400,7 @@ async def test_inverter_and_battery_are_devices(
     )
     assert battery is not None
     assert battery.name == "Growatt ARK battery"
-    assert battery.model == "ARK"
+    assert battery.model == "ARK battery"
     assert battery.serial_number == "0ARKDEMO00000001"
     assert battery.sw_version == "ZEBA-0012"
     assert battery.via_device_id == inverter.id

@@ -10,15 +10,16 @@ from homeassistant.components.diagnostics import REDACTED, async_redact_data
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 
-from .const import CONF_LINK
 from .coordinators.base import LocalSolarConfigEntry
 from .coordinators.growatt import GrowattCoordinator
 from .growatt.masking import mask_serial_numbers, mask_text
-from .modbus_link import ModbusLink
 
 TO_REDACT: Final = frozenset(
     {"host", "device", "serial_number", "battery_serial", "evidence"}
 )
+
+NAMING_PLACEHOLDERS: Final = frozenset({"address", "expected", "found"})
+"""Placeholders of the reasons why an entry is not set up that name an owner's things."""
 
 
 async def async_get_config_entry_diagnostics(
@@ -30,11 +31,14 @@ async def async_get_config_entry_diagnostics(
         "options": dict(entry.options),
     }
     if entry.state is not ConfigEntryState.LOADED:
-        address = ModbusLink.from_json(entry.data[CONF_LINK]).address
+        reason = entry.reason or ""
+        for what, text in (entry.error_reason_translation_placeholders or {}).items():
+            if what in NAMING_PLACEHOLDERS:
+                reason = reason.replace(text, REDACTED)
         return {
             "entry": about_entry,
             "state": entry.state.value,
-            "reason": (entry.reason or "").replace(address, REDACTED),
+            "reason": reason,
         }
     coordinator = entry.runtime_data
     assert isinstance(coordinator, GrowattCoordinator)

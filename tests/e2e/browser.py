@@ -29,10 +29,17 @@ STILL: Final = 0.6
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 
 FLAGS: Final = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic"),
-    *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
-    *("--disable-sync", "--hide-scrollbars", "--lang=en-US", "--disable-dev-shm-usage"),
-    "--blink-settings=preferredColorScheme=1",
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--hide-scrollbars",
+    "--lang=en-US",
 )
 
 _WALK: Final = """
@@ -137,6 +144,14 @@ class Page:
 
         self.wait_until(can_be_read, f"{texts} cannot be read", seconds)
 
+    def wait_for_part(self, part: str, seconds: float = PATIENCE) -> None:
+        """Wait until ``part`` can be read as a part of some text."""
+        self.wait_until(
+            lambda: any(part in text for text in self.texts),
+            f"{part!r} cannot be read",
+            seconds,
+        )
+
     def wait_until(
         self, condition: Callable[[], object], otherwise: str, seconds: float = PATIENCE
     ) -> None:
@@ -214,7 +229,13 @@ def find_browser() -> tuple[str, str] | None:
 
 @contextmanager
 def opened_page(
-    browser: str, driver: str, url: str, profile: Path, screenshots: Path
+    browser: str,
+    driver: str,
+    url: str,
+    *,
+    profile: Path,
+    screenshots: Path,
+    time_zone: str,
 ) -> Iterator[Page]:
     """Open a browser with an empty profile."""
     options = Options()
@@ -226,6 +247,9 @@ def opened_page(
         chrome.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
             {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False},
+        )
+        chrome.execute_cdp_cmd(
+            "Emulation.setTimezoneOverride", {"timezoneId": time_zone}
         )
         yield Page(chrome, url, screenshots)
     finally:

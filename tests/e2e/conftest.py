@@ -1,7 +1,8 @@
 """A running house of the demo, shared by the tests of a module."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
+from datetime import UTC, datetime
 import os
 from pathlib import Path
 
@@ -15,7 +16,16 @@ from demo.process import ROOT
 ENVIRONMENT = Path(os.environ.get("LOCAL_SOLAR_ENV", ROOT / ".env")) / "hass"
 PYTHON = ENVIRONMENT / "bin" / "python"
 
-type Run = Callable[[Coroutine[object, object, object]], object]
+
+def _zone_where_it_is(hour: int) -> str:
+    """Return the name of a time zone in which it is that hour now."""
+    ahead = (hour - datetime.now(UTC).hour + 12) % 24 - 12
+    return f"Etc/GMT{-ahead:+d}"
+
+
+TIME_ZONE = _zone_where_it_is(11)
+"""Of Home Assistant and of the browser, so that tests do not run over midnight: just after
+it, energy is still shown for the day before."""
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +55,7 @@ def house(
     if not PYTHON.exists():
         pytest.skip(f"{ENVIRONMENT} is missing; scripts/setup hass makes it")
     folder = tmp_path_factory.mktemp("house")
-    running = running_house(folder, free_port(), PYTHON)
+    running = running_house(folder, free_port(), PYTHON, time_zone=TIME_ZONE)
     house = runner.run(running.__aenter__())
     try:
         yield house

@@ -1,7 +1,8 @@
 """What an owner does and sees in Home Assistant's web page.
 
-With ``LOCAL_SOLAR_SCREENSHOTS=docs/images`` the pictures are kept there, and the one of
-the energy dashboard waits for statistics, which Home Assistant makes every five minutes.
+With ``LOCAL_SOLAR_SCREENSHOTS=docs/images`` the pictures are kept there. The one of the
+energy dashboard then waits for energy, which Home Assistant sums up at each full hour:
+best start half an hour before.
 """
 
 import asyncio
@@ -15,8 +16,10 @@ import pytest
 from demo.families import DOMAIN, FAMILIES
 from demo.home_assistant import free_port
 from demo.house import PASSWORD, USER, House
+from demo.plant import Address
 
 from .browser import Page, find_browser, opened_page
+from .conftest import TIME_ZONE
 
 BROWSER = find_browser()
 
@@ -28,25 +31,28 @@ pytestmark = [
 ]
 
 HYBRID = "Growatt MIN 6000TL-XH"
+BATTERY = "Growatt ARK battery"
+PV_INVERTER = "Growatt MIN 5000TL-X"
 OVER_TCP, OVER_RTU_TCP = FAMILIES["growatt"]
 
 KEPT = os.environ.get("LOCAL_SOLAR_SCREENSHOTS")
-FIRST_STATISTICS = 700.0
-"""Seconds until two rounds of statistics are there."""
+FIRST_STATISTICS = 3700.0
+"""Seconds until the statistics of a full hour are there, at most."""
 
 
 @pytest.fixture(scope="module")
-def page(
-    house: House, runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Page]:
-    """The web page after logging in, with one inverter added before."""
+def page(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """The web page after logging in."""
     assert BROWSER is not None
-    runner.run(house.add(OVER_RTU_TCP))
     screenshots = Path(KEPT).resolve() if KEPT else tmp_path_factory.mktemp("pictures")
     screenshots.mkdir(parents=True, exist_ok=True)
-    profile = tmp_path_factory.mktemp("profile")
-    url = house.home_assistant.url
-    with opened_page(*BROWSER, url, profile, screenshots) as page:
+    with opened_page(
+        *BROWSER,
+        house.home_assistant.url,
+        profile=tmp_path_factory.mktemp("profile"),
+        screenshots=screenshots,
+        time_zone=TIME_ZONE,
+    ) as page:
         page.open("/")
         page.fill("Username", USER)
         page.fill("Password", PASSWORD)
@@ -56,16 +62,13 @@ def page(
 
 
 @pytest.fixture(scope="module")
-def hybrid(page: Page, house: House, runner: asyncio.Runner) -> list[str]:
-    """A hybrid that was added by clicking; the value is what could be read at the end."""
-    address = house.plant.addresses[OVER_TCP.listener]
+def hybrid(page: Page, house: House) -> list[str]:
+    """A hybrid that was added by clicking; the value is what could be read in the end."""
     _open_form(page)
-    page.fill("Host", address.host)
-    page.fill("Port", str(address.port))
+    _fill_in(page, house.plant.addresses[OVER_TCP.listener])
     page.take_picture("config_flow")
     page.click("Submit")
     page.wait_for("Name and assign", seconds=40)
-    page.take_picture("config_flow_finished")
     texts = page.texts
     page.click("Skip and finish")
     house.added.append(OVER_TCP)
@@ -81,25 +84,36 @@ def _open_form(page: Page) -> None:
     page.wait_for("Submit")
 
 
-def test_the_form_says_what_is_wrong(page: Page) -> None:
-    nobody = str(free_port())
+def _fill_in(page: Page, address: Address) -> None:
+    page.fill("Host", address.host)
+    page.fill("Port", str(address.port))
+
+
+def test_the_form_says_that_nothing_listens(page: Page) -> None:
+    nobody = Address("127.0.0.1", free_port())
     _open_form(page)
-    page.fill("Host", "127.0.0.1")
-    page.fill("Port", nobody)
+    _fill_in(page, nobody)
     page.click("Submit")
+    page.wait_for_part(f"{nobody} refuses the connection. Check the port")
 
-    def explains() -> bool:
-        return any(f"127.0.0.1:{nobody} refuses" in text for text in page.texts)
 
-    page.wait_until(explains, "the form does not say that nothing listens there")
+def test_the_form_says_that_no_inverter_answers(page: Page, house: House) -> None:
+    address = house.plant.addresses[OVER_TCP.listener]
+    _open_form(page)
+    _fill_in(page, address)
+    page.click("More options")
+    page.fill("Unit ID", "7")
+    page.click("Submit")
+    page.wait_for_part(f"{address} is connected, but no inverter answers at unit ID 7.")
     page.take_picture("config_flow_error")
 
 
 def test_an_inverter_is_added_by_clicking(
     house: House, runner: asyncio.Runner, hybrid: list[str]
 ) -> None:
+    assert {"MIN 6000TL-XH", "ARK battery"} <= {*hybrid}
     entries = runner.run(house.client.entries(DOMAIN))
-    assert {entry.title: entry.state for entry in entries}[HYBRID] == "loaded"
+    assert {entry.title: entry.state for entry in entries} == {HYBRID: "loaded"}
 
 
 def test_the_device_page_shows_live_values(page: Page, hybrid: list[str]) -> None:
@@ -117,16 +131,22 @@ def _watts(page: Page) -> int:
     return int(power[1].replace(",", "")) if power else 0
 
 
-def test_the_energy_dashboard_shows_the_devices(
+def test_the_dashboards_show_the_devices(
     page: Page, house: House, runner: asyncio.Runner, hybrid: list[str]
 ) -> None:
+    runner.run(house.add(OVER_RTU_TCP))
     runner.run(house.set_up_dashboards())
     page.open("/energy/now")
-    page.wait_for("Power sources", "Solar", "Grid", "Battery")
-    page.take_picture("energy_now")
-    page.open("/energy/electricity")
-    page.wait_for("Energy distribution", "Grid energy balance")
+    page.wait_for("Power sources", "Solar", "Grid", "Battery", "Consumption")
+    page.open("/energy/overview")
+    page.wait_for("Energy distribution", "Totals", "Solar total", "Power sources")
+    if KEPT:
+        page.wait_until(
+            lambda: page.value_of("Solar total") not in ("", "0 kWh"),
+            "there is no energy",
+            FIRST_STATISTICS,
+        )
     page.take_picture("energy")
     page.open("/")
-    page.wait_for("Growatt ARK battery")
+    page.wait_for(HYBRID, BATTERY, PV_INVERTER, "State of charge", "Charging")
     page.take_picture("dashboard")

@@ -208,7 +208,7 @@ async def test_other_inverter_at_another_speed_brings_the_entry_back(
     assert result["reason"] == "wrong_inverter"
     assert entry.data["link"] == {"device": PORT, "baudrate": 9600}
     # It was set up again, and found that its inverter is not there any more.
-    assert entry.state is ConfigEntryState.SETUP_ERROR
+    assert entry.state is ConfigEntryState.SETUP_RETRY
     assert entry.error_reason_translation_placeholders == {
         "expected": serial_number,
         "found": "SNL0DEMO99",

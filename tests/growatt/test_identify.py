@@ -546,7 +546,7 @@ def charged_stranger() -> ScriptedUnit:
     return unit
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @example(charged_stranger(), None)
 @given(units(), owners_choice)
 async def test_whatever_is_answered_few_requests_are_made_and_none_is_harmful(

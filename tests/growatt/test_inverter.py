@@ -29,6 +29,7 @@ from custom_components.local_solar.growatt.inverter import (
     INTERVALS,
     METERED,
     PROBLEM,
+    REPLACED_AFTER,
     SETS_KEPT,
     Inverter,
     Poll,
@@ -55,6 +56,8 @@ from custom_components.local_solar.points import (
 from tests.modbus.helpers import HOLDING, INPUT, FakeClock, Request, ScriptedUnit
 
 from .helpers import LONG_SERIAL, put_text, recorded
+
+PV_VALUES: Final = ("voltage", "current", "power")
 
 INVERTER: Final = Identification(
     serial_number=LONG_SERIAL,
@@ -656,6 +659,31 @@ async def test_a_lifetime_counter_that_falls_to_zero_drops_its_block(
     poll = await bench.poll_after(10, wanted)
     assert poll.snapshot[bench.inverter.id]["energy_total"] == 14068.3
     assert not poll.failed
+
+
+async def test_a_lifetime_counter_that_stays_zero_is_believed_in_the_end(
+    bench: Bench,
+) -> None:
+    bench.put("energy_total", 0, 140682)
+    wanted = bench.own("energy_total", "ac_power", "grid_frequency")
+    await bench.poll(wanted)
+    bench.put("energy_total", 0, 0)
+    assert (await bench.poll_after(60, wanted)).failed
+    assert (await bench.poll_after(REPLACED_AFTER - 60, wanted)).failed
+    poll = await bench.poll_after(60, wanted)
+    assert not poll.failed
+    assert poll.snapshot[bench.inverter.id]["energy_total"] == 0.0
+
+
+async def test_few_values_that_are_all_zero_are_no_sleep(bench: Bench) -> None:
+    bench.unit.input.clear()
+    values = bench.own(*(f"pv{n}_{what}" for n in (1, 2) for what in PV_VALUES))
+    poll = await bench.poll(values)
+    assert poll.asleep is None
+    assert poll.snapshot[bench.inverter.id]["pv1_power"] == 0.0
+    bench.unit.holding.clear()
+    poll = await bench.poll_after(10, values)
+    assert poll.asleep is not None
 
 
 async def test_a_counter_that_has_always_been_zero_is_zero(bench: Bench) -> None:

@@ -151,7 +151,7 @@ def tables(draw: st.DrawFn, most: int = 7) -> tuple[list[Register], Groups, Bord
     return rows, groups, borders
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(tables(), timings, st.integers(2, 40))
 def test_no_other_plan_takes_less_time(
     table: tuple[list[Register], Groups, Borders], timing: LinkTiming, max_words: int

@@ -381,7 +381,7 @@ def test_a_decoder_treats_every_form_as_the_row_does() -> None:
             assert Decoder([row]).decode(image) == {row.key: expected}, form
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(tables, images)
 def test_a_decoder_tells_what_the_rows_tell_one_by_one(
     rows: list[Register], words: dict[Space, dict[int, int]]

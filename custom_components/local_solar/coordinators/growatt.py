@@ -65,7 +65,7 @@ class GrowattCoordinator(LocalSolarCoordinator):
             LOGGER.debug("%s: %s, using what was stored of it", self.name, err)
             identified = stored
         if identified.serial_number != stored.serial_number:
-            raise ConfigEntryError(
+            raise ConfigEntryNotReady(
                 translation_domain=DOMAIN,
                 translation_key="wrong_inverter",
                 translation_placeholders=self._wrong(

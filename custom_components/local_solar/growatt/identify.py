@@ -133,7 +133,9 @@ class Identification:
             **known,  # type: ignore[arg-type]
             family=Family(str(stored["family"])),
             evidence=tuple(
-                Evidence(**item) for item in evidence if isinstance(item, dict)
+                Evidence(*(str(item.get(name, "")) for name in Evidence.__slots__))
+                for item in evidence
+                if isinstance(item, dict)
             )
             if isinstance(evidence, list)
             else (),

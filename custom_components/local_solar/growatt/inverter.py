@@ -49,6 +49,12 @@ ZEROS_MEAN_ASLEEP: Final = 8
 """So many input words that are all 0 are no measurement: some bridges answer for a
 sleeping inverter."""
 
+NEVER_ZERO: Final = frozenset({"energy_total", "run_time", "grid_frequency"})
+"""Points that are not all 0 in an inverter that has ever worked and is on the grid."""
+
+REPLACED_AFTER: Final = 1800.0
+"""Seconds after which a lifetime counter that fell to 0 is believed."""
+
 SETS_KEPT: Final = 8
 """Sets of wanted points for which the rows are remembered; owners change them seldom."""
 
@@ -79,7 +85,8 @@ METERED: Final = frozenset(
 )
 """Points that stay 0 without a meter: then they are offered, not shown."""
 
-_ALARM_ROWS: Final = (FAULT_CODE, "fault_subcode", "warning_code", "warning_subcode")
+_ALARM_CODES: Final = (FAULT_CODE, "warning_code")
+_ALARM_ROWS: Final = (*_ALARM_CODES, "fault_subcode", "warning_subcode")
 
 DERIVED_FROM: Final[Mapping[str, tuple[str, ...]]] = {
     PROBLEM.key: (FAULT_CODE,),
@@ -152,6 +159,7 @@ class Inverter:
         self._wanted: dict[frozenset[PointId], _RowsByDevice] = {}
         self._decoders: dict[tuple[Register, ...], Decoder] = {}
         self._counted: set[str] = set()
+        self._fallen: dict[str, float] = {}
         self._sums_strings = False
         self.devices: tuple[Device, ...] = tuple(self._make_devices())
 
@@ -230,7 +238,7 @@ class Inverter:
         report = await self.reader.read(self._due(rows), self.image)
         if report.silent and (reason := _silence(report)) is not None:
             return Poll(asleep=reason)
-        if self._answers_zeros(report):
+        if await self._answers_zeros(report):
             return Poll(asleep="it answers nothing but zeros")
         self._drop_fallen_counters(report)
         if self._battery_voltage_rescaled():
@@ -243,7 +251,7 @@ class Inverter:
         self._sum_strings(own)
         if (code := own.get(FAULT_CODE)) is not None:
             own[PROBLEM.key] = bool(code)
-        if all(key in own for key in _ALARM_ROWS if self.register(key)):
+        if all(key in own for key in _ALARM_CODES if self.register(key)):
             own[ALARMS.key] = alarms_of(own)
         return Poll(
             snapshot=snapshot, failed={**self._refused(rows), **_failures(report)}
@@ -261,7 +269,7 @@ class Inverter:
         Raises ``WrongInverterError`` if another inverter answers in its place.
         """
         try:
-            await read_words(self._unit, Space.HOLDING, _DEVICE_TYPE_CODE, 1)
+            await self._read_type_code()
             serial = await read_serial_number(self._unit, self.identified)
         except ModbusError:
             return False
@@ -343,8 +351,11 @@ class Inverter:
 
     # -- plausibility -------------------------------------------------------------
 
-    def _answers_zeros(self, report: ReadReport) -> bool:
-        """Return whether all measurements that came are 0, and forget them if so."""
+    async def _answers_zeros(self, report: ReadReport) -> bool:
+        """Return whether all that the unit answers is 0, and forget it if so.
+
+        At night a few wanted values may all be 0; then the type code tells, which never is.
+        """
         reads = [
             read
             for read in report.reads
@@ -355,12 +366,28 @@ class Inverter:
             for read in reads
         ):
             return False
+        keys = {row.key for read in reads for row in read.registers}
+        if not keys & NEVER_ZERO and await self._has_type_code():
+            return False
         for read in report.reads:
             self.image.forget(read.space, read.address, read.count)
         return True
 
+    async def _has_type_code(self) -> bool:
+        try:
+            return any(await self._read_type_code())
+        except ModbusError:
+            return False
+
+    async def _read_type_code(self) -> list[int]:
+        return await read_words(self._unit, Space.HOLDING, _DEVICE_TYPE_CODE, 1)
+
     def _drop_fallen_counters(self, report: ReadReport) -> None:
-        """Drop blocks in which a lifetime counter is 0 that was not before."""
+        """Drop blocks in which a lifetime counter is 0 that was not before.
+
+        What stays 0 for long was replaced, such as a battery, and counts anew.
+        """
+        now = time.monotonic()
         for read in report.reads:
             if read in report.failed:
                 continue
@@ -369,7 +396,10 @@ class Inverter:
                     continue
                 if any(self.image.get(row.space, row.address, row.words) or ()):
                     self._counted.add(row.key)
-                elif row.key in self._counted:
+                    self._fallen.pop(row.key, None)
+                elif row.key in self._counted and (
+                    now - self._fallen.setdefault(row.key, now) < REPLACED_AFTER
+                ):
                     report.failed[read] = GarbageError(f"{read}: {row.key} fell to 0")
                     self.image.forget(read.space, read.address, read.count)
                     break

@@ -1,0 +1,90 @@
+"""What the demo's check objects to."""
+
+from dataclasses import replace
+
+import pytest
+
+from demo.check import Reading, doubts, table
+from demo.home_assistant import complaints_in
+
+PV_POWER = Reading(
+    entity_id="sensor.inverter_pv_power",
+    device="Inverter",
+    entity="PV power",
+    key="pv_power",
+    value="3000.0",
+    unit="W",
+    reported="",
+)
+STRINGS = [
+    replace(PV_POWER, entity=f"PV{n} power", key="pv_n_power", value=value)
+    for n, value in ((1, "1800.0"), (2, "1200.0"))
+]
+
+OTHER = replace(PV_POWER, entity="Another", key="load_power")
+
+
+def test_values_that_can_be_true_raise_no_doubts() -> None:
+    assert doubts([PV_POWER, *STRINGS]) == []
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        replace(OTHER, value="unavailable"),
+        replace(OTHER, value="unknown"),
+        replace(OTHER, value="65535.0"),
+        replace(OTHER, value="normal"),
+        replace(OTHER, key="grid_l1_voltage", value="23.4", unit="V"),
+        replace(OTHER, key="connected", value="off", unit=""),
+        replace(OTHER, key="energy_total", value="0.0", unit="kWh"),
+    ],
+)
+def test_a_value_that_cannot_be_true_is_named(reading: Reading) -> None:
+    named = f"Inverter: Another shows {reading.value} {reading.unit}".rstrip()
+    assert doubts([PV_POWER, *STRINGS, reading]) == [named]
+
+
+def test_strings_must_add_up() -> None:
+    assert doubts([PV_POWER, STRINGS[0]]) == [
+        "Inverter: the strings give 1800 W, together 3000 W"
+    ]
+
+
+def test_a_device_without_any_power_is_named() -> None:
+    assert doubts([replace(PV_POWER, value="0.0")]) == [
+        "Inverter: no power anywhere, although the sun shines"
+    ]
+
+
+def test_the_table_names_each_device_once() -> None:
+    assert table([PV_POWER, STRINGS[0]]) == [
+        "device    entity      value  unit",
+        "---------------------------------",
+        "Inverter  PV power   3000.0  W",
+        "          PV1 power  1800.0  W",
+    ]
+
+
+WHEN = "2026-06-21 10:30:00.000+00:00"
+
+
+def test_the_log_is_searched_for_complaints() -> None:
+    warning = f"{WHEN} WARNING (MainThread) [custom_components.local_solar] Oh"
+    about = f"{WHEN} WARNING (MainThread) [homeassistant.x] integration 'local_solar'"
+    failure = f"{WHEN} ERROR (MainThread) [aiohttp.server] Error handling request"
+    lines = [
+        f"{WHEN} INFO (MainThread) [custom_components.local_solar] Fine",
+        f"{WHEN} WARNING (SyncWorker_0) [homeassistant.loader] We found a custom"
+        " integration local_solar which has not been tested by Home Assistant",
+        warning,
+        f"{WHEN} ERROR (MainThread) [homeassistant.components.camera] No library",
+        "Traceback (most recent call last):",
+        '  File "camera.py", line 1, in load',
+        about,
+        failure,
+        "Traceback (most recent call last):",
+        '  File "custom_components/local_solar/diagnostics.py", line 25, in get',
+        '  File "custom_components/local_solar/diagnostics.py", line 26, in get',
+    ]
+    assert complaints_in(lines) == [warning, about, failure]
