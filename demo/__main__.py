@@ -2,8 +2,8 @@
 
 import argparse
 import asyncio
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 import shutil
 import signal
@@ -67,7 +67,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         dest="families",
         metavar="NAME",
         action="append",
-        choices=tuple(FAMILIES),
+        type=_family,
         help=f"only devices of this family; may be repeated ({', '.join(FAMILIES)})",
     )
     parser.add_argument(
@@ -77,6 +77,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"port of the web page ({PORT}; with --check any free one)",
     )
     return parser.parse_args(arguments)
+
+
+def _family(text: str) -> str:
+    if text not in FAMILIES:
+        raise argparse.ArgumentTypeError(
+            f"there is no family {text!r}; there are: {', '.join(FAMILIES)}"
+        )
+    return text
 
 
 def _port(text: str) -> int:
@@ -91,7 +99,9 @@ async def _run(options: argparse.Namespace) -> int:
     assert work is not None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, _stop, work)
+        # nohup has it ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, _stop, work)
     try:
         await (_check(options) if options.check else _show(options))
     except asyncio.CancelledError:
@@ -118,7 +128,7 @@ async def _show(options: argparse.Namespace) -> None:
             "\n    Ctrl-C stops it\n",
             flush=True,
         )
-        await asyncio.Event().wait()
+        await house.home_assistant.keep_running()
 
 
 async def _check(options: argparse.Namespace) -> None:
@@ -138,12 +148,18 @@ async def _check(options: argparse.Namespace) -> None:
     shutil.rmtree(FOLDER / str(port))
 
 
-def _house(port: int) -> AbstractAsyncContextManager[House]:
+@asynccontextmanager
+async def _house(port: int) -> AsyncIterator[House]:
     folder = FOLDER / str(port)
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    return running_house(folder, port, Path(sys.executable), _say)
+    try:
+        async with running_house(folder, port, Path(sys.executable), _say) as house:
+            yield house
+    except DemoError:
+        _say(f"it failed; the logs are in {folder.relative_to(ROOT)}")
+        raise
 
 
 def _say(message: str) -> None:

@@ -41,8 +41,12 @@ async def set_up(
 
 
 def _dashboard(devices: Sequence[Device], entities: Sequence[Entity]) -> Json:
-    sections = [_section(device, entities) for device in devices]
-    view = {"title": "Solar", "type": "sections", "max_columns": 3, "sections": sections}
+    view = {
+        "title": "Solar",
+        "type": "sections",
+        "max_columns": 3,
+        "sections": [_section(device, entities) for device in devices],
+    }
     return {"views": [view]}
 
 

@@ -48,9 +48,7 @@ def sources(
         found += [source for meters in all_meters if (source := build(meters))]
     first_grid = next((source for source in found if source["type"] == "grid"), None)
     return [
-        source
-        for source in found
-        if source["type"] != "grid" or source is first_grid
+        source for source in found if source["type"] != "grid" or source is first_grid
     ]
 
 
@@ -71,6 +69,7 @@ def _grid(meters: Meters) -> Json | None:
         return None
     return _without_nothing(
         type="grid",
+        name="Grid",
         stat_energy_from=meters.first("grid_import_energy_total"),
         stat_energy_to=meters.first("grid_export_energy_total"),
         power_config=_two_ways(meters, "grid_import_power", "grid_export_power"),

@@ -7,8 +7,10 @@ import json
 import os
 from pathlib import Path
 import re
+import shutil
 import socket
-from typing import Final
+from typing import Final, NoReturn
+from zoneinfo import available_timezones
 
 from .client import Client
 from .errors import DemoError
@@ -17,12 +19,16 @@ from .process import ROOT, Child
 HOST: Final = "127.0.0.1"
 READY_WITHIN: Final = 90.0
 
+RESTART_EXIT_CODE: Final = 100
+"""What Home Assistant ends with if its owner wants it to be started again."""
+
 INTEGRATION: Final = ROOT / "custom_components" / "local_solar"
 
 CONFIGURATION: Final = """\
 homeassistant:
-  name: Local Solar demo
+  name: Home
   unit_system: metric
+  time_zone: {time_zone}
   country: ES
   currency: EUR
 frontend:
@@ -49,7 +55,6 @@ WITHOUT: Final = ",".join(module.replace("_", "-") for module in STAND_INS)
 """Packages that are not to be installed."""
 
 
-
 _RECORD: Final = re.compile(
     r"\d{4}-\d\d-\d\d \S+ (?P<level>[A-Z]+) \([^)]*\) \[(?P<logger>[^\]]+)\] (?P<text>.*)"
 )
@@ -60,8 +65,18 @@ _ALWAYS_SAID: Final = "We found a custom integration local_solar which has not b
 class HomeAssistant:
     """One installation of Home Assistant: a configuration folder and a port."""
 
-    def __init__(self, python: Path, folder: Path, port: int) -> None:
-        """Take an environment's ``python``, beside which ``hass`` is, and a new folder."""
+    def __init__(
+        self, python: Path, folder: Path, port: int, time_zone: str | None = None
+    ) -> None:
+        """Write the configuration.
+
+        Args:
+            python: the interpreter of an environment, beside which ``hass`` is.
+            folder: a new folder for all that it writes.
+            port: where it serves its web page.
+            time_zone: its time zone, by default this computer's.
+
+        """
         self.url: Final = f"http://{HOST}:{port}"
         self.folder: Final = folder
         self.starts = 0
@@ -75,9 +90,16 @@ class HomeAssistant:
             path.mkdir()
         for module, source in STAND_INS.items():
             (self._stand_ins / f"{module}.py").write_text(source, encoding="utf-8")
-        (folder / "custom_components").mkdir()
-        (folder / "custom_components" / INTEGRATION.name).symlink_to(INTEGRATION)
-        (folder / "configuration.yaml").write_text(CONFIGURATION, encoding="utf-8")
+        # A copy: the checkout may change while it runs.
+        shutil.copytree(
+            INTEGRATION,
+            folder / "custom_components" / INTEGRATION.name,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+        (folder / "configuration.yaml").write_text(
+            CONFIGURATION.format(time_zone=time_zone or own_time_zone()),
+            encoding="utf-8",
+        )
         for key, (version, data) in _storage(port).items():
             (folder / ".storage" / key).write_text(
                 json.dumps(
@@ -107,18 +129,31 @@ class HomeAssistant:
         await self.stop()
         await self.start()
 
+    async def keep_running(self) -> NoReturn:
+        """Start it again whenever its owner restarts it.
+
+        Raises ``DemoError`` if it ends in another way.
+        """
+        while True:
+            assert self._child is not None
+            if await self._child.ended() != RESTART_EXIT_CODE:
+                raise DemoError(
+                    f"Home Assistant has stopped; the last it said: {self._child.last_words}"
+                )
+            await self.start()
+
     @property
     def complaints(self) -> list[str]:
         """What it has said against Local Solar since it was last started."""
-        return [] if self._child is None else _complaints(self._child.output)
+        return [] if self._child is None else complaints_in(self._child.output)
 
 
 @asynccontextmanager
 async def running_home_assistant(
-    python: Path, folder: Path, port: int
+    python: Path, folder: Path, port: int, time_zone: str | None = None
 ) -> AsyncIterator[HomeAssistant]:
-    """Run a new Home Assistant in a new ``folder``. Raises ``DemoError``."""
-    home_assistant = HomeAssistant(python, folder, port)
+    """Run a new Home Assistant (see there for the arguments). Raises ``DemoError``."""
+    home_assistant = HomeAssistant(python, folder, port, time_zone)
     try:
         await home_assistant.start()
         yield home_assistant
@@ -150,6 +185,15 @@ def _storage(port: int) -> dict[str, tuple[int, object]]:
     }
 
 
+def own_time_zone() -> str:
+    """Return the name of this computer's time zone, UTC if it cannot be found out."""
+    link = os.path.realpath("/etc/localtime")
+    for name in (os.environ.get("TZ", ""), link.partition("/zoneinfo/")[2]):
+        if name in available_timezones():
+            return name
+    return "UTC"
+
+
 def free_port(wanted: int = 0) -> int:
     """Return a port that nobody uses: ``wanted``, or any.
 
@@ -166,8 +210,8 @@ def free_port(wanted: int = 0) -> int:
         ) from None
 
 
-def _complaints(lines: list[str]) -> list[str]:
-    """Return warnings and errors of Local Solar, or about it."""
+def complaints_in(lines: list[str]) -> list[str]:
+    """Return the warnings and errors of a log that are Local Solar's, or about it."""
     complaints: list[str] = []
     complaint = None
     for line in lines:

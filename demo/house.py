@@ -22,6 +22,9 @@ PASSWORD: Final = "demo"
 POLLED_WITHIN: Final = 25.0
 """Seconds; devices are polled every 10 s."""
 
+MOST_NAMED: Final = 5
+"""So many things that are wrong are worth reading."""
+
 type Say = Callable[[str], None]
 
 
@@ -87,8 +90,8 @@ class House:
         not_polled = {reading.device for reading in first}
         expected = sum(addition.devices for addition in self.added)
         if len(not_polled) != expected:
-            found = ", ".join(sorted(not_polled)) or "none"
-            raise DemoError(f"{expected} devices expected, found {found}")
+            names = ", ".join(sorted(not_polled)) or "none"
+            raise DemoError(f"{expected} devices expected, there are: {names}")
         reported = {reading.entity_id: reading.reported for reading in first}
 
         async def are_live() -> list[Reading] | None:
@@ -102,13 +105,18 @@ class House:
 
         shown = await until(are_live, POLLED_WITHIN, "not all devices are polled")
         if found := [*doubts(shown), *self.home_assistant.complaints]:
-            raise DemoError("; ".join(found))
+            more = f"; and {len(found) - MOST_NAMED} more" * (len(found) > MOST_NAMED)
+            raise DemoError("; ".join(found[:MOST_NAMED]) + more)
         return shown
 
 
 @asynccontextmanager
 async def running_house(
-    folder: Path, port: int, python: Path, say: Say = _say_nothing
+    folder: Path,
+    port: int,
+    python: Path,
+    say: Say = _say_nothing,
+    time_zone: str | None = None,
 ) -> AsyncIterator[House]:
     """Run the plant and a new Home Assistant, with nothing set up in it yet.
 
@@ -117,6 +125,7 @@ async def running_house(
         port: where Home Assistant serves its web page.
         python: the interpreter of the environment that has Home Assistant.
         say: is told each step.
+        time_zone: of Home Assistant, by default this computer's.
 
     Raises:
         DemoError: if something does not start.
@@ -129,10 +138,8 @@ async def running_house(
         )
         say("starting Home Assistant")
         home_assistant = await stack.enter_async_context(
-            running_home_assistant(python, folder / "config", port)
+            running_home_assistant(python, folder / "config", port, time_zone)
         )
         client = await stack.enter_async_context(Client(home_assistant.url))
         await client.onboard(USER, PASSWORD)
-        yield House(
-            plant=plant, home_assistant=home_assistant, client=client, say=say
-        )
+        yield House(plant=plant, home_assistant=home_assistant, client=client, say=say)

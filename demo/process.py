@@ -4,9 +4,11 @@ import asyncio
 from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+import ctypes
 import os
 from pathlib import Path
 import signal
+import sys
 from types import TracebackType
 from typing import Final, Self
 
@@ -19,6 +21,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 PATIENCE: Final = 20.0
 """Seconds a child has to stop by itself before it is killed."""
 
+_PR_SET_PDEATHSIG: Final = 1
 _FOREIGN: Final = frozenset({"PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV"})
 """Variables of the shell's own environment, which must not be taken for ours."""
 
@@ -82,6 +85,7 @@ class Child:
                     stdout=output,
                     stderr=asyncio.subprocess.STDOUT,
                     start_new_session=True,
+                    preexec_fn=_end_with_parent,
                 )
         except OSError as err:
             raise DemoError(
@@ -104,6 +108,11 @@ class Child:
         finally:
             _signal_group(process, signal.SIGKILL)
         await process.wait()
+
+    async def ended(self) -> int:
+        """Return how it ended, once it has: 0 is well."""
+        assert self._process is not None
+        return await self._process.wait()
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to it and to what it has started itself."""
@@ -138,9 +147,13 @@ class Child:
     @property
     def last_words(self) -> str:
         """The last line it has written."""
-        return next(
-            (line for line in reversed(self.output) if line.strip()), "nothing"
-        )
+        return next((line for line in reversed(self.output) if line.strip()), "nothing")
+
+
+def _end_with_parent() -> None:
+    """Have Linux kill this process when its parent is killed, which cannot stop it then."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _signal_group(process: Process, number: signal.Signals) -> None:
