@@ -57,7 +57,7 @@ class Traffic:
 
 
 class SimulatedUnit(MockModbusUnit):
-    """A unit whose answers take line time and ``latency`` on the clock."""
+    """A unit whose answers take line time and ``latency``, and keep the spacing."""
 
     def __init__(self, clock: SimulatedClock, latency: float) -> None:
         """Answer after ``latency`` seconds."""
@@ -65,6 +65,7 @@ class SimulatedUnit(MockModbusUnit):
         self.traffic = Traffic()
         self._clock = clock
         self._latency = latency
+        self._quiet_since = 0.0
 
     async def read_holding_registers(self, address: int, count: int) -> list[int]:
         """Answer, and let the time pass that this takes."""
@@ -78,4 +79,7 @@ class SimulatedUnit(MockModbusUnit):
 
     def _pass(self, count: int) -> None:
         self.traffic.reads.append(count)
+        # As Home Assistant's link does: the spacing counts from the last answer.
+        self._clock.now = max(self._clock.now, self._quiet_since + self.message_spacing)
         self._clock.now += read_seconds(count, self._latency)
+        self._quiet_since = self._clock.now

@@ -26,11 +26,7 @@ from custom_components.local_solar.growatt.models import (  # noqa: E402
     Model,
 )
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES  # noqa: E402
-from custom_components.local_solar.growatt.profiles.profile import (  # noqa: E402
-    Part,
-    Profile,
-    SharedWord,
-)
+from custom_components.local_solar.growatt.profiles.profile import Part, Profile  # noqa: E402
 from custom_components.local_solar.modbus.codecs import (  # noqa: E402
     Bits,
     Clock,
@@ -38,6 +34,7 @@ from custom_components.local_solar.modbus.codecs import (  # noqa: E402
     Hex,
     Integer,
     MinutesOfDay,
+    SharedWord,
     Text,
     TimeOfDay,
     Words,

@@ -24,7 +24,7 @@ PERSISTS_COUNT: Final = 5
 """It must have been seen so often as well: one value after a long pause proves nothing."""
 
 MAX_POWER: Final = 100.0
-"""kW that no counter of a household exceeds on average."""
+"""kW that no counter of a household exceeds on average; larger inverters raise it."""
 
 MAX_STEP: Final = 0.5
 """kWh that a counter may jump at once: counters of some firmware advance in such steps."""
@@ -55,6 +55,7 @@ class CounterGuard:
 
     def __init__(self) -> None:
         """Know nothing yet."""
+        self.max_power = MAX_POWER
         self._counters: dict[PointId, _Counter] = {}
 
     def value(self, point: PointId) -> float | None:
@@ -92,28 +93,29 @@ class CounterGuard:
             self._counters[point] = _Counter(value, now, reset_at=now)
             return value
         fell = value < counter.value
-        if _is_plausible(counter, quantity, value, now) or _persists(
+        if self._is_plausible(counter, quantity, value, now) or _persists(
             point, counter, value, now
         ):
             counter.value, counter.at, counter.doubt = value, now, None
-            if fell:
+            # Near 0 on a new day is a reset too, though nothing fell: it was 0 before.
+            if fell or (value <= MAX_STEP and counter.reset_at.date() < now.date()):
                 counter.reset_at = now
         return counter.value
+
+    def _is_plausible(
+        self, counter: _Counter, quantity: Quantity, value: float, now: datetime
+    ) -> bool:
+        if value < counter.value:
+            return (
+                quantity is Quantity.ENERGY_TODAY
+                and counter.reset_at.date() < now.date()
+            )
+        hours = max(0.0, (now - counter.at).total_seconds() / 3600)
+        return value - counter.value <= MAX_STEP + self.max_power * hours
 
 
 def _can_be_counted(value: float) -> bool:
     return isfinite(value) and value >= 0
-
-
-def _is_plausible(
-    counter: _Counter, quantity: Quantity, value: float, now: datetime
-) -> bool:
-    if value < counter.value:
-        return (
-            quantity is Quantity.ENERGY_TODAY and counter.reset_at.date() < now.date()
-        )
-    hours = max(0.0, (now - counter.at).total_seconds() / 3600)
-    return value - counter.value <= MAX_STEP + MAX_POWER * hours
 
 
 def _persists(point: PointId, counter: _Counter, value: float, now: datetime) -> bool:

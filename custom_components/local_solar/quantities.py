@@ -114,6 +114,14 @@ def presentation(point: Point) -> Presentation:
     return PRESENTATIONS[point.quantity]
 
 
+def precision(point: Point) -> int | None:
+    """Return the decimals to show; kilowatts need one where watts need none."""
+    decimals = presentation(point).precision
+    if decimals == 0 and (point.unit or "").startswith("kW"):
+        return 1
+    return decimals
+
+
 def entity_category(point: Point) -> EntityCategory | None:
     """Return the category of a point's entity."""
     if point.diagnostic or presentation(point).diagnostic:

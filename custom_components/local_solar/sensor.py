@@ -17,7 +17,7 @@ from homeassistant.util import dt as dt_util
 from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator
 from .entity import LocalSolarEntity, points_on
 from .points import Device, Point
-from .quantities import presentation
+from .quantities import precision, presentation
 
 PARALLEL_UPDATES = 0
 
@@ -49,7 +49,7 @@ class LocalSolarSensor(LocalSolarEntity, SensorEntity):
         self._attr_device_class = shown.device_class
         self._attr_state_class = shown.state_class
         self._attr_native_unit_of_measurement = point.unit
-        self._attr_suggested_display_precision = shown.precision
+        self._attr_suggested_display_precision = precision(point)
         if shown.device_class is SensorDeviceClass.ENUM:
             self._attr_options = list(point.options)
 

@@ -12,12 +12,7 @@ from typing import Final
 import pytest
 
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
-from custom_components.local_solar.growatt.profiles.profile import (
-    UNITS,
-    Part,
-    Profile,
-    SharedWord,
-)
+from custom_components.local_solar.growatt.profiles.profile import UNITS, Part, Profile
 from custom_components.local_solar.modbus.codecs import (
     CLOCK,
     HIGH_BYTE,
@@ -30,6 +25,7 @@ from custom_components.local_solar.modbus.codecs import (
     Codec,
     Hex,
     Integer,
+    SharedWord,
     Text,
     TimeOfDay,
     Words,

@@ -1,6 +1,6 @@
 """Rows and units to test with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, override
 
@@ -8,7 +8,8 @@ from modbus_connection.mock import MockModbusConnection, MockModbusUnit
 
 from custom_components.local_solar.modbus.codecs import U16, Codec
 from custom_components.local_solar.modbus.image import Space
-from custom_components.local_solar.modbus.plan import Read
+from custom_components.local_solar.modbus.plan import LinkTiming, Read
+from custom_components.local_solar.modbus.reader import ReadReport
 from custom_components.local_solar.modbus.register import Register
 from custom_components.local_solar.points import Point, Quantity, Setting
 
@@ -102,3 +103,13 @@ class ScriptedUnit(MockModbusUnit):
         if self.losses and (error := self.losses.pop(0)) is not None:
             raise error
         return self.intercept(request, words) if self.intercept else words
+
+
+def duration(reads: Iterable[Read], timing: LinkTiming) -> float:
+    """Return how many seconds reads take on a line of this timing."""
+    return sum(timing.per_request + timing.per_word * read.count for read in reads)
+
+
+def failed_keys(report: ReadReport) -> frozenset[str]:
+    """Return the keys of the rows that could not be read."""
+    return frozenset(row.key for read in report.failed for row in read.registers)

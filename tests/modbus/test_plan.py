@@ -12,12 +12,11 @@ from custom_components.local_solar.modbus.plan import (
     LinkTiming,
     Range,
     Read,
-    duration,
     plan_reads,
 )
 from custom_components.local_solar.modbus.register import Register
 
-from .helpers import HOLDING, INPUT, make_row, requests_of
+from .helpers import HOLDING, INPUT, duration, make_row, requests_of
 
 type Groups = Mapping[Space, Sequence[Range]]
 type Borders = frozenset[tuple[Space, int]]

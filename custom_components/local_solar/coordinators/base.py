@@ -234,8 +234,12 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
             changed |= self._reported
             self._report_due = now + REPORT_INTERVAL
         for update, point in list(self._listeners.values()):
-            if point in changed:
+            if point is not None and point not in changed:
+                continue
+            try:
                 update()
+            except Exception:
+                self.logger.exception("%s: cannot show %s", self.name, point)
 
 
 def _changed_points(before: Snapshot, after: Snapshot) -> set[PointId]:

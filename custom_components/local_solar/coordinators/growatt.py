@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import override
 
 from modbus_connection import ModbusError, ModbusUnit
@@ -27,7 +28,14 @@ from ..const import (
     DOMAIN,
     LOGGER,
 )
-from ..growatt.identify import Identification, IdentificationError, identify
+from ..counters import MAX_POWER
+from ..growatt.identify import (
+    Identification,
+    IdentificationError,
+    NoSerialNumberError,
+    UnsupportedFamilyError,
+    identify,
+)
 from ..growatt.inverter import Inverter, WrongInverterError
 from ..modbus.reader import is_silence
 from ..modbus_link import REQUEST_TIMEOUT, ModbusLink, explain
@@ -60,7 +68,17 @@ class GrowattCoordinator(LocalSolarCoordinator):
             LOGGER.debug("%s is silent, using what was stored of it", self.name)
             identified = stored
             self._fall_asleep(str(err))
-        except IdentificationError as err:
+        except UnsupportedFamilyError as err:
+            raise ConfigEntryNotReady(
+                translation_domain=DOMAIN,
+                translation_key="unsupported_family",
+                translation_placeholders={
+                    "address": self.link.address,
+                    "unit_id": str(self.unit_id),
+                    "model": err.model,
+                },
+            ) from err
+        except NoSerialNumberError as err:
             # Some bridges answer zeros for an inverter that sleeps.
             LOGGER.debug("%s: %s, using what was stored of it", self.name, err)
             identified = stored
@@ -72,6 +90,9 @@ class GrowattCoordinator(LocalSolarCoordinator):
                     stored.serial_number, identified.serial_number
                 ),
             )
+        if identified.guessed and not stored.guessed:
+            # Still starting: what it answers now says less than what is known of it.
+            identified = stored
         identified = _with_known_equipment(identified, stored)
         self._store(identified)
         self._use(unit, identified)
@@ -89,6 +110,8 @@ class GrowattCoordinator(LocalSolarCoordinator):
             ) from err
         self._unit = unit
         self._keep_pace()
+        # The link may outlive this entry in others' hands.
+        self.config_entry.async_on_unload(partial(unit.require_timeout, None))
         return unit
 
     def _keep_pace(self) -> None:
@@ -133,6 +156,8 @@ class GrowattCoordinator(LocalSolarCoordinator):
             max_words=self.config_entry.options.get(CONF_MAX_WORDS),
             baud=self.link.line_baud,
         )
+        if (rated_power := identified.rated_power) is not None:
+            self.counters.max_power = max(MAX_POWER, 2 * rated_power / 1000)
         inverter, *others = self.inverter.devices
         self.set_devices((_with_connection(inverter), *others))
 
@@ -145,6 +170,9 @@ class GrowattCoordinator(LocalSolarCoordinator):
         if poll.asleep is not None:
             raise AsleepError(poll.asleep)
         self._note_failures(poll.failed)
+        for device, key in poll.unread:
+            # The guard must count readings, not polls.
+            poll.snapshot[device].pop(key, None)
         return poll.snapshot
 
     @override

@@ -9,6 +9,7 @@ from modbus_connection import ModbusConnectionError, ModbusError, ModbusUnit
 import probatio
 
 from homeassistant.components.modbus import async_get_temporary_unit
+from homeassistant.components.modbus.connection import async_get_connection_info
 from homeassistant.config_entries import (
     SOURCE_RECONFIGURE,
     ConfigEntry,
@@ -246,9 +247,9 @@ class GrowattFlow(ConfigFlow):
     async def _identify(self, link: ModbusLink, unit_id: int) -> Identification:
         """Ask who is there. Raises ``_FormError`` with what the owner can do."""
         where = {"address": link.address, "unit_id": str(unit_id)}
-        async with _temporary_unit(self.hass, link, unit_id) as unit:
-            unit.require_timeout(REQUEST_TIMEOUT)
-            unit.set_message_spacing(DEFAULT_SPACING / 1000)
+        async with _temporary_unit(
+            self.hass, link, unit_id, REQUEST_TIMEOUT, DEFAULT_SPACING / 1000
+        ) as unit:
             try:
                 return await identify(unit)
             except NoSerialNumberError as err:
@@ -289,16 +290,14 @@ class GrowattFlow(ConfigFlow):
         """Return the unit ids that answer. Raises ``_FormError``."""
         assert self._link is not None
         found: list[int] = []
-        known = self._units_on(self._link)
+        known = self._units_on(self._link) | _held_units(self.hass, self._link)
         # All units are held to the end, so that the link is not opened anew for each.
         async with AsyncExitStack() as stack:
             for unit_id in range(1, SCAN_LAST_UNIT + 1):
                 if unit_id not in known:
                     unit = await stack.enter_async_context(
-                        _temporary_unit(self.hass, self._link, unit_id)
+                        _temporary_unit(self.hass, self._link, unit_id, SCAN_TIMEOUT)
                     )
-                    unit.require_timeout(SCAN_TIMEOUT)
-                    stack.callback(unit.require_timeout, None)
                     if await _answers(unit, self._link, unit_id):
                         found.append(unit_id)
                 self.async_update_progress(unit_id / SCAN_LAST_UNIT)
@@ -349,16 +348,44 @@ class GrowattFlow(ConfigFlow):
 
 @asynccontextmanager
 async def _temporary_unit(
-    hass: HomeAssistant, link: ModbusLink, unit_id: int
+    hass: HomeAssistant,
+    link: ModbusLink,
+    unit_id: int,
+    timeout: float,
+    spacing: float = 0.0,
 ) -> AsyncIterator[ModbusUnit]:
-    """Hold a unit for a while. Raises ``_FormError`` if the link has other settings."""
+    """Hold a unit for a while. Raises ``_FormError`` if the link has other settings.
+
+    ``timeout`` and ``spacing`` are in seconds. A unit that an entry holds, of this
+    integration or another, keeps the settings that it has there.
+    """
     try:
         async with async_get_temporary_unit(hass, link.params, unit_id) as unit:
-            yield unit
+            if unit_id in _held_units(hass, link):
+                yield unit
+                return
+            unit.require_timeout(timeout)
+            unit.set_message_spacing(spacing)
+            try:
+                yield unit
+            finally:
+                unit.require_timeout(None)
+                unit.set_message_spacing(0.0)
     except HomeAssistantError:
         raise _FormError(
             "link_in_use", address=link.address, unit_id=str(unit_id)
         ) from None
+
+
+def _held_units(hass: HomeAssistant, link: ModbusLink) -> set[int]:
+    """Return the unit ids that config entries hold on a link."""
+    return {
+        unit_id
+        for connection in async_get_connection_info(hass)
+        if connection.endpoint == link.params.endpoint
+        for held in connection.units.values()
+        for unit_id in held
+    }
 
 
 async def _answers(unit: ModbusUnit, link: ModbusLink, unit_id: int) -> bool:
@@ -381,11 +408,12 @@ async def _answers(unit: ModbusUnit, link: ModbusLink, unit_id: int) -> bool:
 
 
 def _needs_relink(entry: ConfigEntry, link: ModbusLink) -> bool:
-    """Whether an entry must let go of its link before the new settings can be tried.
+    """Whether an entry must let go of its link before another can be tried.
 
-    One device cannot be opened with two different settings at once.
+    One device cannot be opened with two different settings at once, and many
+    gateways take one connection only.
     """
-    if entry.state not in (ConfigEntryState.LOADED, ConfigEntryState.SETUP_RETRY):
-        return False
-    current = ModbusLink.from_json(entry.data[CONF_LINK]).params
-    return link.params.endpoint == current.endpoint and link.params != current
+    return (
+        entry.state in (ConfigEntryState.LOADED, ConfigEntryState.SETUP_RETRY)
+        and ModbusLink.from_json(entry.data[CONF_LINK]) != link
+    )

@@ -11,14 +11,20 @@ from dataclasses import asdict, dataclass, field
 import logging
 from typing import Final, Self
 
-from modbus_connection import ModbusConnectionError, ModbusError, ModbusUnit
+from modbus_connection import (
+    ModbusConnectionError,
+    ModbusError,
+    ModbusProtocolError,
+    ModbusUnit,
+)
 
 from ..modbus.codecs import Text
 from ..modbus.image import RegisterImage, Space
-from ..modbus.reader import is_silence, read_words
+from ..modbus.reader import is_refusal, read_words
 from .models import (
     DEVICE_TYPE_CODES,
     FIRMWARE_PREFIXES,
+    OFF_GRID_CODES,
     PROFILE_OF,
     SERIAL_PREFIXES,
     Family,
@@ -114,6 +120,8 @@ class Identification:
     meter: bool = True
     """Whether a meter or current transformer measures the grid connection."""
     backup_box: bool = False
+    guessed: bool = field(default=False, compare=False)
+    """Whether the family was told from what the unit answers, for want of a name."""
     evidence: tuple[Evidence, ...] = field(default=(), compare=False)
 
     def to_json(self) -> dict[str, object]:
@@ -195,6 +203,7 @@ async def identify(unit: ModbusUnit, *, profile: str | None = None) -> Identific
         modules=probe.word(185) or 0 if battery else 0,
         meter=with_battery or probe.word(180) != 0,
         backup_box=with_battery and await probe.backup_box(),
+        guessed=probe.guessed,
         evidence=tuple(probe.evidence),
     )
 
@@ -206,6 +215,7 @@ class _Probe:
         self._unit = unit
         self._image = RegisterImage()
         self._short_answers = False
+        self.guessed = False
         self.evidence: list[Evidence] = []
 
     def note(self, source: str, answer: object, meaning: str) -> None:
@@ -227,15 +237,20 @@ class _Probe:
         return Text(count).decode(words) if words else None
 
     async def _read(self, space: Space, address: int, count: int) -> None:
-        words = await read_words(self._unit, space, address, count)
+        """Read words; a garbled answer is asked for once more."""
+        try:
+            words = await read_words(self._unit, space, address, count)
+        except ModbusProtocolError:
+            words = await read_words(self._unit, space, address, count)
         self._image.store(space, address, words, 0.0)
 
     async def _try(
-        self, space: Space, address: int, count: int, *, may_be_silent: bool = True
+        self, space: Space, address: int, count: int, *, may_get_lost: bool = True
     ) -> bool:
         """Read what not every model has, unless it is known; return whether it is now.
 
-        A link that is down ends the identification.
+        A link that is down ends the identification, and so does a lost answer
+        unless it may get lost.
         """
         if self._image.get(space, address, count) is not None:
             return True
@@ -244,7 +259,7 @@ class _Probe:
         except ModbusConnectionError:
             raise
         except ModbusError as err:
-            if is_silence(err) and not may_be_silent:
+            if not (may_get_lost or is_refusal(err)):
                 raise
             self.note(f"{space} {address}-{address + count - 1}", err, "not answered")
             return False
@@ -257,8 +272,7 @@ class _Probe:
         except ModbusConnectionError:
             raise
         except ModbusError as err:
-            if is_silence(err):
-                raise
+            # Some bridges say nothing at all instead of a long answer.
             self.note("holding 6-44", err, "asking in small pieces")
             self._short_answers = True
             for address, count in _NAMEPLATE_PIECES:
@@ -272,7 +286,7 @@ class _Probe:
     async def model(self) -> Model:
         """Find the model: type code, then serial number and firmware, then what answers."""
         code = self.word(43) or 0
-        by_code = DEVICE_TYPE_CODES.get(code)
+        by_code = DEVICE_TYPE_CODES.get(code) or _off_grid(code)
         by_serial = _longest_prefix(SERIAL_PREFIXES, self.text(23, 5))
         by_firmware = _longest_prefix(FIRMWARE_PREFIXES, self.text(9, 3))
         self.note(
@@ -292,9 +306,7 @@ class _Probe:
             return _refine(by_code, by_serial)
         if await self._try(Space.INPUT, 44, 1):
             code = self.word(44, Space.INPUT) or 0
-            if (
-                off_grid := DEVICE_TYPE_CODES.get(code)
-            ) and off_grid.family is Family.SPF:
+            if (off_grid := _off_grid(code)) is not None:
                 self.note("type code (input 44)", code, off_grid.family)
                 return off_grid
         if (found := by_serial or by_firmware) is not None:
@@ -308,6 +320,7 @@ class _Probe:
         if await self._try(Space.HOLDING, *_SERIAL_3000) and self.text(*_SERIAL_3000):
             await self._try(Space.INPUT, 3165, 7)
             family = Family.MIN_TL_XH if self._is_charged else Family.MIN_TL_X
+        self.guessed = True
         self.note("answered blocks", family, "closest family")
         return Model(family, "Growatt inverter", confirmed=False)
 
@@ -327,7 +340,7 @@ class _Probe:
         elif family not in (Family.SPF, Family.V3_PV):
             places.append(_SERIAL_LONG)
         for place in (*places, (23, 5)):
-            await self._try(Space.HOLDING, *place, may_be_silent=False)
+            await self._try(Space.HOLDING, *place, may_get_lost=False)
             if serial := self.text(*place):
                 return serial
         return None
@@ -398,6 +411,14 @@ class _Probe:
         """Return whether a backup box is installed."""
         answered = await self._try(Space.INPUT, 3320, 4)
         return answered and self.word(3323, Space.INPUT) == 1
+
+
+def _off_grid(code: int) -> Model | None:
+    """Return the off-grid model of a type code. Its whole range is theirs: better safe."""
+    model = DEVICE_TYPE_CODES.get(code)
+    if model is None and code in OFF_GRID_CODES:
+        return Model(Family.SPF, "SPF", confirmed=False)
+    return model if model and model.family is Family.SPF else None
 
 
 def _refine(by_code: Model, by_serial: Model | None) -> Model:

@@ -49,11 +49,23 @@ ZEROS_MEAN_ASLEEP: Final = 8
 """So many input words that are all 0 are no measurement: some bridges answer for a
 sleeping inverter."""
 
-NEVER_ZERO: Final = frozenset({"energy_total", "run_time", "grid_frequency"})
+NEVER_ZERO: Final = frozenset(
+    {
+        "battery_soc",
+        "energy_total",
+        "grid_frequency",
+        "grid_l1_voltage",
+        "inverter_temperature",
+        "run_time",
+    }
+)
 """Points that are not all 0 in an inverter that has ever worked and is on the grid."""
 
 REPLACED_AFTER: Final = 1800.0
 """Seconds after which a lifetime counter that fell to 0 is believed."""
+
+DUMP_ROUNDS: Final = 8
+"""Rounds in which a dump narrows down what is refused: 125 words halve seven times."""
 
 SETS_KEPT: Final = 8
 """Sets of wanted points for which the rows are remembered; owners change them seldom."""
@@ -85,8 +97,7 @@ METERED: Final = frozenset(
 )
 """Points that stay 0 without a meter: then they are offered, not shown."""
 
-_ALARM_CODES: Final = (FAULT_CODE, "warning_code")
-_ALARM_ROWS: Final = (*_ALARM_CODES, "fault_subcode", "warning_subcode")
+_ALARM_ROWS: Final = (FAULT_CODE, "fault_subcode", "warning_code", "warning_subcode")
 
 DERIVED_FROM: Final[Mapping[str, tuple[str, ...]]] = {
     PROBLEM.key: (FAULT_CODE,),
@@ -96,6 +107,9 @@ DERIVED_FROM: Final[Mapping[str, tuple[str, ...]]] = {
 
 PV_TOTAL: Final = "pv_energy_total"
 """Stays 0 on some TL-XH firmware; the totals of the strings then add up to it."""
+
+_PV_TOTAL_ROWS: Final = (PV_TOTAL, "energy_total")
+"""An output without a yield shows that the firmware does not count the yield."""
 
 _DEVICE_TYPE_CODE: Final = 43
 _ON_BATTERY: Final = frozenset({Part.BATTERY, Part.CONVERTER, Part.MODULE})
@@ -124,6 +138,8 @@ class Poll:
     snapshot: dict[str, dict[str, Value | None]] = field(default_factory=dict)
     asleep: str | None = None
     failed: Mapping[str, str] = field(default_factory=dict)
+    unread: frozenset[PointId] = frozenset()
+    """Counters in the snapshot that are of an earlier poll: not due this time."""
 
 
 class Inverter:
@@ -146,10 +162,13 @@ class Inverter:
         self.identified = identified
         self.profile: Profile = PROFILES[identified.profile]
         self.image = RegisterImage()
+        self._max_words = min(
+            max_words or self.profile.max_words, self.profile.max_words
+        )
         self.reader = RegisterReader(
             unit,
             self.profile.groups,
-            max_words=min(max_words or self.profile.max_words, self.profile.max_words),
+            max_words=self._max_words,
             spacing=spacing,
             baud=baud,
         )
@@ -235,6 +254,7 @@ class Inverter:
         Never raises ``ModbusError``: what failed is in the result.
         """
         rows = self._rows_of(frozenset(wanted))
+        started = time.monotonic()
         report = await self.reader.read(self._due(rows), self.image)
         if report.silent and (reason := _silence(report)) is not None:
             return Poll(asleep=reason)
@@ -251,10 +271,16 @@ class Inverter:
         self._sum_strings(own)
         if (code := own.get(FAULT_CODE)) is not None:
             own[PROBLEM.key] = bool(code)
-        if all(key in own for key in _ALARM_CODES if self.register(key)):
+        if all(
+            key in own or key in self.reader.refused
+            for key in _ALARM_ROWS
+            if self.register(key)
+        ):
             own[ALARMS.key] = alarms_of(own)
         return Poll(
-            snapshot=snapshot, failed={**self._refused(rows), **_failures(report)}
+            snapshot=snapshot,
+            unread=self._counters_unread_since(started, rows),
+            failed={**self._refused(rows), **_failures(report)},
         )
 
     def wanted_rows(self, wanted: Iterable[PointId]) -> list[Register]:
@@ -280,13 +306,33 @@ class Inverter:
     async def async_dump(self) -> tuple[RegisterImage, Mapping[str, str]]:
         """Read every row of the profile once: the image, and why keys are missing from it.
 
-        A silent inverter's dump is what was last seen of it.
+        A silent inverter's dump is what was last seen of it. The dump has a reader
+        of its own: what the unit refuses here must not change how it is polled.
         """
         image = RegisterImage()
-        report = await self.reader.read(self.profile, image)
-        if report.silent:
+        timing = self.reader.timing
+        reader = RegisterReader(
+            self._unit,
+            self.profile.groups,
+            max_words=self._max_words,
+            spacing=timing.spacing,
+            baud=timing.baud,
+            patience=1,
+        )
+        missing: Mapping[str, str] = {}
+        for _ in range(DUMP_ROUNDS):
+            rows = [
+                row
+                for row in self.profile
+                if image.seen_at(row.space, row.address) is None
+            ]
+            report = await reader.read(rows, image)
+            missing = {**reader.refused, **_failures(report)}
+            if report.silent or not report.failed:
+                break
+        if not any(image.dump().values()):
             image.load(self.image.dump(), time.monotonic())
-        return image, {**self.reader.refused, **_failures(report)}
+        return image, missing
 
     def _rows_of(self, wanted: frozenset[PointId]) -> _RowsByDevice:
         """Return the rows behind ``wanted`` points, by device."""
@@ -304,6 +350,17 @@ class Inverter:
             self._wanted[wanted] = rows
         return rows
 
+    def _counters_unread_since(
+        self, started: float, rows: _RowsByDevice
+    ) -> frozenset[PointId]:
+        return frozenset(
+            (device, row.key)
+            for device, device_rows in rows.items()
+            for row in device_rows
+            if row.point.quantity.is_counter
+            and (self.image.seen_at(row.space, row.address) or 0.0) < started
+        )
+
     def _refused(self, rows: _RowsByDevice) -> dict[str, str]:
         """Return those of the rows that the unit is not asked for any more, and why."""
         if not (refused := self.reader.refused):
@@ -317,8 +374,8 @@ class Inverter:
 
     def _derived_from(self, key: str) -> tuple[str, ...]:
         """Return the keys of the rows that a point's value is made of."""
-        if key == PV_TOTAL and self._sums_strings:
-            return self._string_totals
+        if key == PV_TOTAL:
+            return self._string_totals if self._sums_strings else _PV_TOTAL_ROWS
         return DERIVED_FROM.get(key, (key,))
 
     @property

@@ -57,6 +57,9 @@ PROFILE_OF: Final[Mapping[Family, str | None]] = {
 }
 """The closest profile there is. ``None``: none is close enough to show true values."""
 
+OFF_GRID_CODES: Final = range(3400, 3500)
+"""Type codes of the SPF family, also those not seen yet."""
+
 # fmt: off
 DEVICE_TYPE_CODES: Final[Mapping[int, Model]] = {
     3501: Model(Family.SPH, "SPH 3000-6000TL BL", confirmed=False),

@@ -95,6 +95,31 @@ class Bits:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedWord:
+    """Some bits of a word in which other rows live, too: read as ``codec`` reads them.
+
+    Read-only, like ``Bits``: ``codec`` itself would set the bits of the others to 0.
+    """
+
+    codec: Codec
+
+    @property
+    def words(self) -> int:
+        """As many as the codec takes."""
+        return self.codec.words
+
+    def decode(self, words: Sequence[int]) -> Raw | None:
+        """Return what the codec makes of the words."""
+        return self.codec.decode(words)
+
+    def encode(self, raw: Raw) -> tuple[int, ...]:
+        """Refuse: writing would change the other bits of the word."""
+        raise TypeError(
+            "shares its register with other values and cannot be written alone"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """ASCII, two characters a word, padded with NUL."""
 

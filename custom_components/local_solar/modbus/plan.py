@@ -153,8 +153,3 @@ def _cut(rows: list[Register], timing: LinkTiming, max_words: int) -> list[Read]
         reads.append(Read(rows[0].space, address, count, tuple(rows[start:stop])))
         stop = start
     return reads[::-1]
-
-
-def duration(reads: Iterable[Read], timing: LinkTiming) -> float:
-    """Return how many seconds ``reads`` take on a line of this timing."""
-    return sum(timing.per_request + timing.per_word * read.count for read in reads)

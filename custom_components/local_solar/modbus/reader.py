@@ -1,6 +1,6 @@
 """Reads wanted rows of a unit into an image, with as few requests as the link allows."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 import logging
@@ -43,6 +43,28 @@ PLANS_KEPT: Final = 32
 """Sets of rows for which a plan is remembered: rhythms fall due in few combinations."""
 
 
+REFUSALS: Final = 3
+"""How often in a row a read must be refused before it is narrowed down."""
+
+REFUSED_FOR: Final = 600
+"""Seconds for which a refused row is left out before it is tried again."""
+
+_REFUSALS: Final = (
+    IllegalFunctionError,
+    IllegalDataAddressError,
+    IllegalDataValueError,
+)
+"""Answers that mean "I do not serve this"."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """What the unit answered, and until when it is not asked again."""
+
+    answer: str
+    until: float
+
+
 class GarbageError(ModbusProtocolError):
     """A block that is formally right but cannot be data."""
 
@@ -64,18 +86,13 @@ class ReadReport:
         """Whether the first read failed and no other was tried yet."""
         return len(self.failed) == 1 and self.reads[0] in self.failed
 
-    @property
-    def failed_keys(self) -> frozenset[str]:
-        """Keys of the rows that could not be read."""
-        return frozenset(row.key for read in self.failed for row in read.registers)
-
 
 class RegisterReader:
     """Plans and performs reads of one unit.
 
     It learns the unit's latency from its answers and plans accordingly. A read
-    that the unit refuses is narrowed down over the next rounds until only the
-    refused rows are left out.
+    that the unit keeps refusing is narrowed down over the next rounds until only
+    the refused rows are left out; those are tried again now and then.
     """
 
     def __init__(
@@ -86,11 +103,13 @@ class RegisterReader:
         max_words: int = 125,
         spacing: float = 0.0,
         baud: int = 9600,
+        patience: int = REFUSALS,
     ) -> None:
         """Read ``unit`` inside ``groups``.
 
         ``spacing`` is the quiet time in seconds the unit needs between messages,
-        ``baud`` the speed of the serial line, also of one behind a TCP bridge.
+        ``baud`` the speed of the serial line, also of one behind a TCP bridge,
+        ``patience`` how often in a row a read must be refused to be narrowed down.
         """
         self._unit = unit
         self._groups = groups
@@ -98,7 +117,9 @@ class RegisterReader:
         self._timing = LinkTiming(baud=baud, spacing=spacing)
         self._samples: deque[float] = deque(maxlen=LATENCY_SAMPLES)
         self._borders: frozenset[tuple[Space, int]] = frozenset()
-        self._refused: dict[str, str] = {}
+        self._refusals: Counter[tuple[Space, int, int]] = Counter()
+        self._refused: dict[str, _Refusal] = {}
+        self._patience = patience
         self._plans: dict[frozenset[Register], tuple[Read, ...]] = {}
         unit.set_message_spacing(spacing)
 
@@ -110,11 +131,19 @@ class RegisterReader:
     @property
     def refused(self) -> Mapping[str, str]:
         """Keys of rows the unit refuses, with what it answered."""
-        return self._refused
+        return {key: refusal.answer for key, refusal in self._refused.items()}
 
     def plan(self, registers: Iterable[Register]) -> tuple[Read, ...]:
-        """Return the reads that fetch ``registers``, without those known to be refused."""
-        wanted = frozenset(row for row in registers if row.key not in self._refused)
+        """Return the reads that fetch ``registers``.
+
+        Rows known to be refused are left out, but for a try now and then.
+        """
+        now = time.monotonic()
+        wanted = frozenset(
+            row
+            for row in registers
+            if (refusal := self._refused.get(row.key)) is None or refusal.until <= now
+        )
         if (reads := self._plans.get(wanted)) is None:
             if len(self._plans) >= PLANS_KEPT:
                 self._plans.clear()
@@ -140,6 +169,7 @@ class RegisterReader:
         image, everything else stays fresh.
         """
         report = ReadReport(self.plan(registers))
+        refused: dict[Read, ModbusError] = {}
         down: ModbusError | None = None
         for read in report.reads:
             failure = down or await self._try(read, image)
@@ -147,10 +177,16 @@ class RegisterReader:
                 continue
             report.failed[read] = failure
             image.forget(read.space, read.address, read.count)
+            if isinstance(failure, _REFUSALS):
+                refused[read] = failure
             if isinstance(failure, ModbusConnectionError) or (
                 is_silence(failure) and report.silent_so_far
             ):
                 down = failure
+        if len(refused) < len(report.reads) or len(refused) == 1:
+            # A unit, or a bridge, that refuses all there is says nothing of the rows.
+            for read, err in refused.items():
+                self._note_refusal(read, err)
         return report
 
     async def _try(self, read: Read, image: RegisterImage) -> ModbusError | None:
@@ -159,12 +195,7 @@ class RegisterReader:
         for _ in range(ATTEMPTS):
             try:
                 await self._read(read, image)
-            except (
-                IllegalFunctionError,
-                IllegalDataAddressError,
-                IllegalDataValueError,
-            ) as err:
-                self._narrow(read, err)
+            except _REFUSALS as err:
                 return err
             except ModbusError as err:
                 _LOGGER.debug("%s: %s", read, err)
@@ -180,6 +211,9 @@ class RegisterReader:
         now = time.monotonic()
         self._learn(now - started, read.count)
         image.store(read.space, read.address, words, now)
+        self._refusals.pop((read.space, read.address, read.count), None)
+        if self._refused and any(row.key in self._refused for row in read.registers):
+            self._forgive(read)
 
     def _learn(self, elapsed: float, count: int) -> None:
         """Take the latency from an answer; plan anew if it differs much."""
@@ -195,20 +229,42 @@ class RegisterReader:
             self._timing = learnt
             self._plans.clear()
 
-    def _narrow(self, read: Read, err: ModbusError) -> None:
-        """Split a refused read in two for the next round, or give up its only row."""
-        rows = read.registers
-        first = rows[0].address
-        later = [row.address for row in rows if row.address > first]
+    def _note_refusal(self, read: Read, err: ModbusError) -> None:
+        """Narrow a read down when it is refused again and again: once may be an accident."""
+        place = (read.space, read.address, read.count)
+        self._refusals[place] += 1
+        if self._refusals[place] < self._patience and not any(
+            row.key in self._refused for row in read.registers
+        ):
+            return
+        del self._refusals[place]
+        first = read.address
+        later = [row.address for row in read.registers if row.address > first]
         if later:
             self._borders |= {(read.space, later[(len(later) - 1) // 2])}
         else:
-            self._refused.update({row.key: str(err) for row in rows})
+            self._refuse(read, err)
+        self._plans.clear()
+
+    def _refuse(self, read: Read, err: ModbusError) -> None:
+        """Leave the rows of one address out for a while."""
+        if not all(row.key in self._refused for row in read.registers):
             _LOGGER.info(
-                "The unit refuses %s (%s): left out until the next reload",
-                ", ".join(row.key for row in rows),
+                "The unit refuses %s (%s): asked for again every %d minutes",
+                ", ".join(row.key for row in read.registers),
                 err,
+                REFUSED_FOR // 60,
             )
+        refusal = _Refusal(str(err), time.monotonic() + REFUSED_FOR)
+        self._refused.update(
+            dict.fromkeys((row.key for row in read.registers), refusal)
+        )
+
+    def _forgive(self, read: Read) -> None:
+        """Plan freely again with rows that are answered after all."""
+        for row in read.registers:
+            self._refused.pop(row.key, None)
+        self._borders = frozenset()
         self._plans.clear()
 
 
@@ -217,6 +273,11 @@ def is_silence(err: ModbusError) -> bool:
     return isinstance(
         err, ModbusTimeoutError | GatewayTargetError | GatewayPathUnavailableError
     )
+
+
+def is_refusal(err: ModbusError) -> bool:
+    """Whether ``err`` means that the unit answered, but does not serve what was asked."""
+    return isinstance(err, _REFUSALS)
 
 
 async def read_words(

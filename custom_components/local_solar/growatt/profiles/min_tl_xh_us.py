@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from ...modbus.codecs import Bits, TimeOfDay
+from ...modbus.codecs import Bits, SharedWord, TimeOfDay
 from ...modbus.register import Register
 from ...points import Quantity as Q
 from . import min_tl_xh
-from .profile import Part, Section, SharedWord, holding_row
+from .profile import Part, Section, holding_row
 from .protocol_2 import CHOICE, NO_YES, limits
 from .tl_xh_battery import PRIORITY
 

@@ -1,12 +1,12 @@
 """What a register map of a family consists of, and the words its tables are written with."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum, auto
 from functools import partial
 from typing import Final
 
-from ...modbus.codecs import Codec, Raw
+from ...modbus.codecs import Codec
 from ...modbus.image import Space
 from ...modbus.register import Register
 from ...points import Point, Quantity, Rhythm, Setting, Visibility
@@ -36,31 +36,6 @@ UNITS: Final[Mapping[Quantity, str]] = {
     Quantity.DURATION: "s",
 }
 """The unit of a row that names none."""
-
-
-@dataclass(frozen=True, slots=True)
-class SharedWord:
-    """Some bits of a word in which other rows live, too: read as ``codec`` reads them.
-
-    Read-only, like ``Bits``: ``codec`` itself would set the bits of the others to 0.
-    """
-
-    codec: Codec
-
-    @property
-    def words(self) -> int:
-        """As many as the codec takes."""
-        return self.codec.words
-
-    def decode(self, words: Sequence[int]) -> Raw | None:
-        """Return what the codec makes of the words."""
-        return self.codec.decode(words)
-
-    def encode(self, raw: Raw) -> tuple[int, ...]:
-        """Refuse: writing would change the other bits of the word."""
-        raise TypeError(
-            "shares its register with other values and cannot be written alone"
-        )
 
 
 class Part(StrEnum):
@@ -105,10 +80,18 @@ class Profile:
     max_words: int = 125
     forbidden: tuple[Group, ...] = ()
 
-    @property
-    def registers(self) -> tuple[Register, ...]:
-        """All rows, in the order of the tables."""
-        return tuple(self)
+    def __post_init__(self) -> None:
+        """Check that nothing can be planned that must not be touched.
+
+        Raises ``ValueError`` if a group overlaps a forbidden range.
+        """
+        for groups in self.groups.values():
+            for first, last in groups:
+                for low, high in self.forbidden:
+                    if first <= high and low <= last:
+                        raise ValueError(
+                            f"{self.key}: group {first}-{last} overlaps {low}-{high}"
+                        )
 
     def __iter__(self) -> Iterator[Register]:
         """Go through all rows."""

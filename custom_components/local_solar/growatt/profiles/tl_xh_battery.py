@@ -14,13 +14,14 @@ from ...modbus.codecs import (
     U32,
     Bits,
     Hex,
+    SharedWord,
     Text,
     TimeOfDay,
     Words,
 )
 from ...modbus.register import Register
 from ...points import Quantity as Q, Rhythm
-from .profile import OFFERED, SHOWN, SharedWord, holding_row, input_row
+from .profile import OFFERED, SHOWN, holding_row, input_row
 from .protocol_2 import CHOICE, NO_YES, counters, diag_row, identity_row, limits
 
 BATTERY_SAFETY: Final = "guards the battery: only its maker knows a safe value"
