@@ -109,11 +109,15 @@ class HomeAssistant:
             )
 
     async def start(self) -> None:
-        """Start it and wait until it serves its web page. Raises ``DemoError``."""
+        """Start it; it will take some time. Raises ``DemoError`` if that cannot be done."""
         self.starts += 1
         log = self.folder / f"output-{self.starts}.log"
         self._child = Child("Home Assistant", self._command, log, self._stand_ins)
         await self._child.start()
+
+    async def ready(self) -> None:
+        """Wait until it serves its web page. Raises ``DemoError`` if it does not."""
+        assert self._child is not None
         async with Client(self.url) as client:
             await self._child.wait_for(
                 client.answers, READY_WITHIN, "does not serve its web page"
@@ -125,9 +129,10 @@ class HomeAssistant:
             await self._child.stop()
 
     async def restart(self) -> None:
-        """Stop and start it. Raises ``DemoError``."""
+        """Stop and start it and wait until it is ready. Raises ``DemoError``."""
         await self.stop()
         await self.start()
+        await self.ready()
 
     async def keep_running(self) -> NoReturn:
         """Start it again whenever its owner restarts it.
@@ -152,7 +157,10 @@ class HomeAssistant:
 async def running_home_assistant(
     python: Path, folder: Path, port: int, time_zone: str | None = None
 ) -> AsyncIterator[HomeAssistant]:
-    """Run a new Home Assistant (see there for the arguments). Raises ``DemoError``."""
+    """Run a new Home Assistant (see there for the arguments), which is not ready yet.
+
+    Raises ``DemoError``.
+    """
     home_assistant = HomeAssistant(python, folder, port, time_zone)
     try:
         await home_assistant.start()

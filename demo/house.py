@@ -132,14 +132,14 @@ async def running_house(
 
     """
     async with AsyncExitStack() as stack:
-        say("starting the simulated plant")
-        plant = await stack.enter_async_context(
-            running_plant(python, folder / "plant.log")
-        )
-        say("starting Home Assistant")
+        say("starting Home Assistant and the simulated plant")
         home_assistant = await stack.enter_async_context(
             running_home_assistant(python, folder / "config", port, time_zone)
         )
+        plant = await stack.enter_async_context(
+            running_plant(python, folder / "plant.log")
+        )
+        await home_assistant.ready()
         client = await stack.enter_async_context(Client(home_assistant.url))
         await client.onboard(USER, PASSWORD)
         yield House(plant=plant, home_assistant=home_assistant, client=client, say=say)

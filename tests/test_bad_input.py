@@ -343,7 +343,6 @@ async def test_serial_adapter_that_is_unplugged_and_plugged_in_again(
         ("drop", "no_answer"),
         ("delay=0.35", "no_answer"),
         ("cut", "no_answer"),  # half a frame
-        ("stale", "no_answer"),
         ("garbage", "no_answer"),
         ("short", "garbage"),
         ("exception=2", "request_refused"),
@@ -373,6 +372,17 @@ async def test_flow_that_gets_wrong_answers_says_so_and_goes_on(
         result = await go_on(hass, result, user_input)
     assert result["type"] is FlowResultType.CREATE_ENTRY
     await hass.async_block_till_done()
+
+
+async def test_answers_to_earlier_requests_are_not_taken_for_new_ones(
+    hass: HomeAssistant, simulator: GrowattSimulator
+) -> None:
+    port = await simulator.start_tcp()
+    simulator.faults = [Fault.parse("stale")]
+    result = await open_form(hass, "growatt_tcp")
+    async with asyncio.timeout(PATIENCE):
+        result = await go_on(hass, result, {"host": HOST, "port": port, **more()})
+    await error_text(hass, result, "no_answer")
 
 
 async def test_wrong_checksum_on_rtu(

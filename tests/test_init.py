@@ -229,6 +229,44 @@ async def test_other_inverter_in_its_place_is_named_and_not_used(
     assert setup_state(entry) is ConfigEntryState.LOADED
 
 
+async def test_off_grid_model_in_its_place_is_named_and_not_read(
+    hass: HomeAssistant, link: Link
+) -> None:
+    unit = link.units[1]
+    entry = await make_entry(hass, unit)
+    unit.holding[43] = 3400
+    await hass.config_entries.async_setup(entry.entry_id)
+    assert entry.state is ConfigEntryState.SETUP_RETRY
+    assert "SPF" in await reason(hass, entry)
+    # An SPF that is asked for an address from 30000 on cuts its output.
+    assert all(read.address < 30000 for read in unit.taken_reads())
+
+
+async def test_inverter_that_is_still_starting_is_what_it_was(
+    hass: HomeAssistant, link: Link
+) -> None:
+    unit = link.units[1]
+    entry = await make_entry(hass, unit)
+    before = dict(entry.data["identification"])
+    # Only the long serial number is there yet.
+    for address in (*range(9, 15), *range(23, 28), 43):
+        unit.holding[address] = 0
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    assert entry.state is ConfigEntryState.LOADED
+    assert entry.data["identification"] == before
+
+
+async def test_inverter_that_does_not_tell_its_size_is_set_up(
+    hass: HomeAssistant, link: Link
+) -> None:
+    unit = link.units[1]
+    unit.holding.update({6: 0, 7: 0})
+    entry = await set_up(hass, unit)
+    assert entry.state is ConfigEntryState.LOADED
+    assert entry.data["identification"]["rated_power"] is None
+
+
 async def test_port_that_is_open_at_another_speed_stops_the_set_up(
     hass: HomeAssistant, network: Network
 ) -> None:
@@ -310,7 +348,7 @@ async def test_counters_come_back_when_home_assistant_starts_at_night(
     assert state_of(hass, entry, "connected").state == "off"
 
 
-async def test_set_up_at_night_asks_once_and_again_in_a_while(
+async def test_set_up_at_night_asks_twice_and_again_in_a_while(
     hass: HomeAssistant, link: Link, freezer: FrozenDateTimeFactory
 ) -> None:
     unit = link.units[1]
@@ -318,7 +356,7 @@ async def test_set_up_at_night_asks_once_and_again_in_a_while(
     unit.fall_silent()
     await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
-    assert len(unit.taken_reads()) == 1
+    assert len(unit.taken_reads()) == 2
     unit.answer()
     await pass_time(hass, freezer, 20)
     assert state_of(hass, entry, "connected").state == "on"

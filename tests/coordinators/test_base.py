@@ -15,6 +15,7 @@ from custom_components.local_solar.coordinators.base import (
     POLL_INTERVAL,
     REPORT_INTERVAL,
 )
+from custom_components.local_solar.entity import LocalSolarEntity
 from homeassistant.const import (
     EVENT_STATE_CHANGED,
     EVENT_STATE_REPORTED,
@@ -259,6 +260,34 @@ async def test_power_that_holds_is_reported_once_a_minute(
         dict.fromkeys(powers, 3)
     )
     assert writes.changed == []
+
+
+async def test_entity_that_cannot_be_written_does_not_hold_up_the_others(
+    hass: HomeAssistant,
+    link: Link,
+    freezer: FrozenDateTimeFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    unit = link.units[1]
+    entry = await set_up(hass, unit)
+    await pass_time(hass, freezer, POLL)
+    broken = entity_id_of(hass, entry, "grid_l1_voltage")
+    write = LocalSolarEntity.async_write_ha_state
+
+    def fail_for_one(entity: LocalSolarEntity) -> None:
+        if entity.entity_id == broken:
+            raise ValueError("no such voltage")
+        write(entity)
+
+    monkeypatch.setattr(LocalSolarEntity, "async_write_ha_state", fail_for_one)
+    unit.input[GRID_VOLTAGE] = 2301
+    unit.input[TEMPERATURE] = 402
+    await pass_time(hass, freezer, POLL)
+    assert state_of(hass, entry, "inverter_temperature").state == "40.2"
+    assert state_of(hass, entry, "grid_l1_voltage").state == "232.9"
+    assert "cannot show" in caplog.text
+    assert "no such voltage" in caplog.text
 
 
 async def test_silence_and_return_are_written_once(

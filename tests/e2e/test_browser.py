@@ -66,7 +66,7 @@ def hybrid(page: Page, house: House) -> list[str]:
     """A hybrid that was added by clicking; the value is what could be read in the end."""
     _open_form(page)
     _fill_in(page, house.plant.addresses[OVER_TCP.listener])
-    page.take_picture("config_flow")
+    page.take_picture("config-flow")
     page.click("Submit")
     page.wait_for("Name and assign", seconds=40)
     texts = page.texts
@@ -105,7 +105,7 @@ def test_the_form_says_that_no_inverter_answers(page: Page, house: House) -> Non
     page.fill("Unit ID", "7")
     page.click("Submit")
     page.wait_for_part(f"{address} is connected, but no inverter answers at unit ID 7.")
-    page.take_picture("config_flow_error")
+    page.take_picture("config-flow-error")
 
 
 def test_an_inverter_is_added_by_clicking(
@@ -120,7 +120,7 @@ def test_the_device_page_shows_live_values(page: Page, hybrid: list[str]) -> Non
     page.open("/config/integrations/integration/local_solar")
     page.click(HYBRID, last=True)
     page.wait_for("Device info", "PV power", "Diagnostic")
-    page.take_picture("device")
+    page.take_picture("device-page")
     first = _watts(page)
     assert first > 1000
     page.wait_until(lambda: _watts(page) not in (0, first), "PV power stays the same")
@@ -146,7 +146,7 @@ def test_the_dashboards_show_the_devices(
             "there is no energy",
             FIRST_STATISTICS,
         )
-    page.take_picture("energy")
+    page.take_picture("energy-dashboard")
     page.open("/")
     page.wait_for(HYBRID, BATTERY, PV_INVERTER, "State of charge", "Charging")
     page.take_picture("dashboard")

@@ -142,6 +142,28 @@ async def test_move_that_fails_is_explained_and_can_be_tried_again(
     assert entry.state is ConfigEntryState.LOADED
 
 
+async def test_old_link_is_let_go_before_the_new_one_is_tried(
+    hass: HomeAssistant, link: Link, network: Network
+) -> None:
+    # It may be the same gateway under another name, and take one connection only.
+    entry = await set_up(hass, link.units[1])
+    moved = link.units[1].copy()
+    open_meanwhile: list[int] = []
+
+    def type_code() -> int:
+        open_meanwhile.append(link.open_connections)
+        return 5100
+
+    moved.holding[43] = type_code
+    network.add_tcp(NEW_HOST, {4: moved}, port=503)
+    result = await reconfigure(hass, entry, "growatt_tcp")
+    assert link.open_connections == 1
+    result = await go_on(hass, result, NEW_PLACE)
+    await hass.async_block_till_done()
+    assert result["reason"] == "reconfigure_successful"
+    assert set(open_meanwhile) == {0}
+
+
 async def test_move_by_search(
     hass: HomeAssistant, link: Link, network: Network
 ) -> None:

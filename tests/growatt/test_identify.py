@@ -619,14 +619,15 @@ async def test_a_bridge_that_cuts_answers_is_asked_in_pieces() -> None:
     identified = await identify(unit)
     assert identified.serial_number == LONG_SERIAL
     assert identified.battery_serial == BATTERY_SERIAL
-    assert unit.requests[1:5] == [
+    # Garbled once may be an accident; twice is the bridge.
+    assert unit.requests[2:6] == [
         (HOLDING, 43, 2),
         (HOLDING, 23, 5),
         (HOLDING, 9, 6),
         (HOLDING, 6, 2),
     ]
     # It is not asked for a long answer again.
-    assert all(count <= 20 for _, _, count in unit.requests[1:])
+    assert all(count <= 20 for _, _, count in unit.requests[2:])
 
 
 async def test_a_bridge_that_loses_only_very_long_answers_is_asked_for_the_plates() -> (
@@ -656,7 +657,10 @@ async def test_silence_and_a_link_that_is_down_are_passed_on(
     unit.fail_requests(error)
     with pytest.raises(type(error)):
         await identify(unit)
-    assert unit.requests == [(HOLDING, 6, 39)]
+    asked = [(HOLDING, 6, 39), (HOLDING, 43, 2)]
+    assert (
+        unit.requests == asked[: 1 if isinstance(error, ModbusConnectionError) else 2]
+    )
 
 
 async def test_silence_while_asking_in_pieces_is_passed_on() -> None:

@@ -609,7 +609,7 @@ async def test_what_the_inverter_refuses_stays_named_when_it_is_left_out(
         3025, IllegalDataAddressError(message="no"), register_type="input"
     )
     wanted = bench.own("grid_frequency", "grid_l1_voltage", "ac_power")
-    for _ in range(5):
+    for _ in range(12):
         await bench.poll_after(10, wanted)
     poll = await bench.poll_after(10, wanted)
     assert poll.failed == {"grid_frequency": "no"}

@@ -28,7 +28,9 @@ from custom_components.local_solar.modbus.image import RegisterImage, Space
 from custom_components.local_solar.modbus.reader import (
     ATTEMPTS,
     LATENCY_SAMPLES,
+    PATIENCE_IF_ALL,
     PLANS_KEPT,
+    REFUSED_FOR,
     GarbageError,
     RegisterReader,
     is_silence,
@@ -40,6 +42,7 @@ from .helpers import (
     HOLDING,
     INPUT,
     FakeClock,
+    Request,
     ScriptedUnit,
     failed_keys,
     make_row,
@@ -80,9 +83,11 @@ def make_image() -> RegisterImage:
     return RegisterImage()
 
 
-def reader_of(unit: ScriptedUnit, spacing: float = 0.85) -> RegisterReader:
-    """Return a reader that prefers few requests."""
-    return RegisterReader(unit, GROUPS, spacing=spacing)
+def reader_of(
+    unit: ScriptedUnit, spacing: float = 0.85, patience: int = 1
+) -> RegisterReader:
+    """Return a reader that prefers few requests and takes a refusal at its word."""
+    return RegisterReader(unit, GROUPS, spacing=spacing, patience=patience)
 
 
 def one_row_per_group() -> list[Register]:
@@ -351,7 +356,7 @@ async def test_several_refused_registers_are_all_found(
     rows = [make_row(address) for address in range(0, 60, 2)]
     refuse(unit, 4, 6, 44)
     reader = reader_of(unit)
-    for _ in range(20):
+    for _ in range(40):
         if not (await reader.read(rows, image)).failed:
             break
     assert set(reader.refused) == {"input_4", "input_6", "input_44"}
@@ -386,19 +391,76 @@ async def test_all_rows_of_a_refused_word_are_left_out(
     assert image.get(INPUT, 11, 1) == [11]
 
 
+async def test_a_unit_that_refuses_all_for_a_while_loses_no_row(
+    unit: ScriptedUnit, image: RegisterImage
+) -> None:
+    rows = [make_row(10), make_row(110), make_row(210)]
+    unit.fail_requests(IllegalFunctionError())
+    reader = reader_of(unit, patience=3)
+    for _ in range(3 * PATIENCE_IF_ALL - 1):
+        await reader.read(rows, image)
+    assert not reader.refused
+    unit.fail_requests(None)
+    assert not (await reader.read(rows, image)).failed
+
+
 async def test_a_unit_that_refuses_all_is_asked_for_nothing_in_the_end(
     unit: ScriptedUnit, image: RegisterImage
 ) -> None:
     rows = [make_row(address) for address in range(8)]
     unit.fail_requests(IllegalFunctionError())
     reader = reader_of(unit)
-    for _ in range(10):
+    for _ in range(10 * PATIENCE_IF_ALL):
         await reader.read(rows, image)
     assert set(reader.refused) == {row.key for row in rows}
+    assert await _requested(unit, reader, rows, image) == []
+    unit.fail_requests(None)
+    unit.clock.now += REFUSED_FOR
+    assert not (await reader.read(rows, image)).failed
+
+
+async def test_a_refusal_now_and_then_changes_nothing(
+    unit: ScriptedUnit, image: RegisterImage
+) -> None:
+    rows = [make_row(address) for address in range(8)]
+    reader = reader_of(unit, patience=3)
+    for _ in range(10):
+        unit.losses = [IllegalDataAddressError(), None]
+        assert (await reader.read(rows, image)).failed
+        assert not (await reader.read(rows, image)).failed
+    assert not reader.refused
+    assert unit.requests[-1] == (INPUT, 0, 8)
+
+
+async def test_a_refused_row_is_tried_again_and_forgiven(
+    unit: ScriptedUnit, image: RegisterImage
+) -> None:
+    rows = [make_row(address) for address in range(4)]
+    refuse(unit, 2)
+    reader = reader_of(unit)
+    for _ in range(5):
+        await reader.read(rows, image)
+    assert set(reader.refused) == {"input_2"}
+    unit.fail_read(2, None, register_type="input")
+    assert (INPUT, 2, 1) not in await _requested(unit, reader, rows, image)
+    assert image.get(INPUT, 2, 1) is None
+    unit.clock.now += REFUSED_FOR
+    await reader.read(rows, image)
+    assert not reader.refused
+    assert image.get(INPUT, 2, 1) == [2]
+    assert await _requested(unit, reader, rows, image) == [(INPUT, 0, 4)]
+
+
+async def _requested(
+    unit: ScriptedUnit,
+    reader: RegisterReader,
+    rows: list[Register],
+    image: RegisterImage,
+) -> list[Request]:
+    """Read once and return what was asked for."""
     unit.read_events.clear()
-    report = await reader.read(rows, image)
-    assert unit.requests == []
-    assert not report.silent
+    await reader.read(rows, image)
+    return unit.requests
 
 
 async def test_a_passing_error_is_no_refusal(

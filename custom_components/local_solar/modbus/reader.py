@@ -46,6 +46,9 @@ PLANS_KEPT: Final = 32
 REFUSALS: Final = 3
 """How often in a row a read must be refused before it is narrowed down."""
 
+PATIENCE_IF_ALL: Final = 4
+"""So many times more often when nothing else is answered either."""
+
 REFUSED_FOR: Final = 600
 """Seconds for which a refused row is left out before it is tried again."""
 
@@ -183,10 +186,11 @@ class RegisterReader:
                 is_silence(failure) and report.silent_so_far
             ):
                 down = failure
-        if len(refused) < len(report.reads) or len(refused) == 1:
-            # A unit, or a bridge, that refuses all there is says nothing of the rows.
-            for read, err in refused.items():
-                self._note_refusal(read, err)
+        # A unit, or a bridge, that refuses all there is says little of the rows.
+        everything = 1 < len(refused) == len(report.reads)
+        patience = self._patience * (PATIENCE_IF_ALL if everything else 1)
+        for read, err in refused.items():
+            self._note_refusal(read, err, patience)
         return report
 
     async def _try(self, read: Read, image: RegisterImage) -> ModbusError | None:
@@ -229,11 +233,11 @@ class RegisterReader:
             self._timing = learnt
             self._plans.clear()
 
-    def _note_refusal(self, read: Read, err: ModbusError) -> None:
+    def _note_refusal(self, read: Read, err: ModbusError, patience: int) -> None:
         """Narrow a read down when it is refused again and again: once may be an accident."""
         place = (read.space, read.address, read.count)
         self._refusals[place] += 1
-        if self._refusals[place] < self._patience and not any(
+        if self._refusals[place] < patience and not any(
             row.key in self._refused for row in read.registers
         ):
             return
