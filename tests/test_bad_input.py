@@ -39,10 +39,10 @@ from .common import (
 from .flows.common import error_text, go_on, more, open_form
 
 HOST = "127.0.0.1"
-TIMEOUT = 0.25
+TIMEOUT = 0.35
 """Seconds to wait for an answer; the simulator needs some milliseconds."""
 
-PATIENCE = 4.0
+PATIENCE = 5.0
 """Seconds in which everything must have its outcome."""
 
 KINDS = ["growatt_tcp", "growatt_rtu_tcp"]
@@ -341,7 +341,7 @@ async def test_serial_adapter_that_is_unplugged_and_plugged_in_again(
     ("fault", "error"),
     [
         ("drop", "no_answer"),
-        ("delay=0.35", "no_answer"),
+        ("delay=0.45", "no_answer"),
         ("cut", "no_answer"),  # half a frame
         ("garbage", "no_answer"),
         ("short", "garbage"),

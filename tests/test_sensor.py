@@ -318,8 +318,8 @@ async def test_restart_never_sets_a_counter_back(
 
 @pytest.mark.parametrize(
     ("value", "unit_of_measurement"),
-    [(None, "kWh"), ("broken", "kWh"), (9999000.0, "Wh")],
-    ids=["nothing", "no_number", "other_unit"],
+    [(None, "kWh"), ("broken", "kWh"), (-5.0, "kWh"), (9999000.0, "Wh")],
+    ids=["nothing", "no_number", "negative", "other_unit"],
 )
 async def test_what_was_stored_badly_is_not_restored(
     hass: HomeAssistant, link: Link, value: object, unit_of_measurement: str

@@ -1,8 +1,7 @@
 """What an owner does and sees in Home Assistant's web page.
 
-With ``LOCAL_SOLAR_SCREENSHOTS=docs/images`` the pictures are kept there. The one of the
-energy dashboard then waits for energy, which Home Assistant sums up at each full hour:
-best start half an hour before.
+With ``LOCAL_SOLAR_SCREENSHOTS=docs/images`` the README's pictures are kept there. There is
+none of the energy dashboard: Home Assistant fills it at the next full hour only.
 """
 
 import asyncio
@@ -36,8 +35,6 @@ PV_INVERTER = "Growatt MIN 5000TL-X"
 OVER_TCP, OVER_RTU_TCP = FAMILIES["growatt"]
 
 KEPT = os.environ.get("LOCAL_SOLAR_SCREENSHOTS")
-FIRST_STATISTICS = 3700.0
-"""Seconds until the statistics of a full hour are there, at most."""
 
 
 @pytest.fixture(scope="module")
@@ -140,13 +137,6 @@ def test_the_dashboards_show_the_devices(
     page.wait_for("Power sources", "Solar", "Grid", "Battery", "Consumption")
     page.open("/energy/overview")
     page.wait_for("Energy distribution", "Totals", "Solar total", "Power sources")
-    if KEPT:
-        page.wait_until(
-            lambda: page.value_of("Solar total") not in ("", "0 kWh"),
-            "there is no energy",
-            FIRST_STATISTICS,
-        )
-    page.take_picture("energy-dashboard")
     page.open("/")
     page.wait_for(HYBRID, BATTERY, PV_INVERTER, "State of charge", "Charging")
     page.take_picture("dashboard")
