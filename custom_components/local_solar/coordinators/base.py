@@ -157,21 +157,26 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
     async def _async_update_data(self) -> Snapshot:
         """Poll, or ask a silent device whether it is back."""
         snapshot: dict[str, dict[str, Value | None]] = {}
-        started = monotonic()
-        if not self.awake and not self._listeners:
-            pass  # the set-up has just asked
-        elif self.awake or await self._async_probe():
-            try:
-                snapshot = await self._async_poll(self.wanted())
-                self._wake_up(monotonic() - started)
-            except AsleepError as err:
-                self._fall_asleep(str(err))
-        else:
+        # As long as there are no entities, the set-up has just found it silent.
+        if self.awake or (self._listeners and await self._async_probe()):
+            snapshot = await self._async_poll_awake()
+        elif self._listeners:
             self._fall_asleep(self.asleep_because)
         self._keep_counters(snapshot)
         for device in self.devices:
             if any(point is CONNECTED for point in device.points):
                 snapshot.setdefault(device.identity.id, {})[CONNECTED.key] = self.awake
+        return snapshot
+
+    async def _async_poll_awake(self) -> dict[str, dict[str, Value | None]]:
+        """Poll a device that is thought to be awake, and note if it is not."""
+        started = monotonic()
+        try:
+            snapshot = await self._async_poll(self.wanted())
+        except AsleepError as err:
+            self._fall_asleep(str(err))
+            return {}
+        self._wake_up(monotonic() - started)
         return snapshot
 
     def _wake_up(self, spent: float) -> None:
