@@ -681,6 +681,10 @@ async def test_few_values_that_are_all_zero_are_no_sleep(bench: Bench) -> None:
     poll = await bench.poll(values)
     assert poll.asleep is None
     assert poll.snapshot[bench.inverter.id]["pv1_power"] == 0.0
+    bench.unit.fail_read(43, IllegalDataAddressError())
+    poll = await bench.poll_after(10, values)
+    assert poll.asleep is not None
+    bench.unit.fail_read(43, None)
     bench.unit.holding.clear()
     poll = await bench.poll_after(10, values)
     assert poll.asleep is not None

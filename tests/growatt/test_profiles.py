@@ -541,3 +541,14 @@ def test_only_commands_that_power_off_forgets_spare_the_flash() -> None:
             if row.point.setting is not None and not row.point.setting.persistent
         }
         assert forgotten == {3, 4}
+
+
+def test_a_profile_cannot_reach_what_must_not_be_touched() -> None:
+    with pytest.raises(ValueError, match="group 29990-30010 overlaps 30000-31999"):
+        Profile(
+            key="spf",
+            name="SPF",
+            sections=(),
+            groups={Space.HOLDING: ((29990, 30010),)},
+            forbidden=((30000, 31999),),
+        )
