@@ -9,12 +9,12 @@ URL_PATH: Final = "local-solar"
 
 TILES: Final = (
     *("status", "pv_power", "ac_power", "load_power"),
-    *("grid_export_power", "grid_import_power", "pv_energy_today"),
-    *("battery_state", "battery_charge_power", "battery_discharge_power"),
+    *("grid_export_power", "grid_import_power", "pv_energy_today", "load_energy_today"),
+    *("battery_state", "priority"),
+    *("battery_charge_power", "battery_discharge_power"),
+    *("battery_charge_energy_today", "battery_discharge_energy_today"),
 )
 """Points with a tile, in this order. Those that a device does not have are left out."""
-
-GRAPHED: Final = ("pv_power", "load_power", "battery_soc")
 
 SHORT: Final = {"type": "entity"}
 """A card's name that leaves out the device's."""
@@ -80,10 +80,3 @@ def _cards(device: Device, own: dict[str, str]) -> Iterator[Json]:
     for key in TILES:
         if key in own:
             yield {"type": "tile", "entity": own[key], "name": SHORT}
-    yield {
-        "type": "history-graph",
-        "hours_to_show": 1,
-        "entities": [
-            {"entity": own[key], "name": SHORT} for key in GRAPHED if key in own
-        ],
-    }
