@@ -72,11 +72,7 @@ class GrowattCoordinator(LocalSolarCoordinator):
             raise ConfigEntryNotReady(
                 translation_domain=DOMAIN,
                 translation_key="unsupported_family",
-                translation_placeholders={
-                    "address": self.link.address,
-                    "unit_id": str(self.unit_id),
-                    "model": err.model,
-                },
+                translation_placeholders={**self._where, "model": err.model},
             ) from err
         except NoSerialNumberError as err:
             # Some bridges answer zeros for an inverter that sleeps.
@@ -133,11 +129,7 @@ class GrowattCoordinator(LocalSolarCoordinator):
         return ConfigEntryNotReady(
             translation_domain=DOMAIN,
             translation_key=explain(err, self.link, connected=connected),
-            translation_placeholders={
-                "address": self.link.address,
-                "unit_id": str(self.unit_id),
-                "error": str(err),
-            },
+            translation_placeholders={**self._where, "error": str(err)},
         )
 
     def _store(self, identified: Identification) -> None:
@@ -204,12 +196,12 @@ class GrowattCoordinator(LocalSolarCoordinator):
             self.hass.config_entries.async_schedule_reload(self.config_entry.entry_id)
 
     def _wrong(self, expected: str, found: str) -> dict[str, str]:
-        return {
-            "expected": expected,
-            "found": found,
-            "address": self.link.address,
-            "unit_id": str(self.unit_id),
-        }
+        return {**self._where, "expected": expected, "found": found}
+
+    @property
+    def _where(self) -> dict[str, str]:
+        """Where the inverter is, for messages."""
+        return {"address": self.link.address, "unit_id": str(self.unit_id)}
 
     def _note_failures(self, failed: Mapping[str, str]) -> None:
         """Log once what cannot be read, and once when it can be again."""

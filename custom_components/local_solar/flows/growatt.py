@@ -38,6 +38,7 @@ from ..const import (
     LOGGER,
 )
 from ..growatt.identify import (
+    DEVICE_TYPE_CODE,
     Identification,
     NoSerialNumberError,
     UnsupportedFamilyError,
@@ -67,8 +68,6 @@ SCAN_LAST_UNIT: Final = 32
 
 SCAN_TIMEOUT: Final = 1.0
 """Seconds to wait for a unit in a scan; an inverter answers one register within 0.1 s."""
-
-_DEVICE_TYPE_CODE: Final = 43
 
 
 class _FormError(Exception):
@@ -391,7 +390,7 @@ def _held_units(hass: HomeAssistant, link: ModbusLink) -> set[int]:
 async def _answers(unit: ModbusUnit, link: ModbusLink, unit_id: int) -> bool:
     """Return whether a unit answers at all. Raises ``_FormError`` if the link is down."""
     try:
-        await read_words(unit, Space.HOLDING, _DEVICE_TYPE_CODE, 1)
+        await read_words(unit, Space.HOLDING, DEVICE_TYPE_CODE, 1)
     except ModbusError as err:
         down = isinstance(err, ModbusConnectionError) or (
             is_silence(err) and not unit.connected

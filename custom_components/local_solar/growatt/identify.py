@@ -33,6 +33,9 @@ from .models import (
 
 _LOGGER = logging.getLogger(__name__)
 
+DEVICE_TYPE_CODE: Final = 43
+"""Holding register of the type code: the one register every model answers at the same place."""
+
 _NAMEPLATE: Final = (6, 39)
 """Holding 6-44: rated power, firmware, serial number, maker, type code, trackers and phases.
 Inside the first group of every model, also of those with groups of 45."""
@@ -285,7 +288,7 @@ class _Probe:
 
     async def model(self) -> Model:
         """Find the model: type code, then serial number and firmware, then what answers."""
-        code = self.word(43) or 0
+        code = self.word(DEVICE_TYPE_CODE) or 0
         by_code = DEVICE_TYPE_CODES.get(code) or _off_grid(code)
         by_serial = _longest_prefix(SERIAL_PREFIXES, self.text(23, 5))
         by_firmware = _longest_prefix(FIRMWARE_PREFIXES, self.text(9, 3))

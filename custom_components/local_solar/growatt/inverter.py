@@ -28,7 +28,7 @@ from ..points import (
 )
 from .alarms import alarms_of
 from .battery import VOLTAGE_KEYS, VoltageScale, battery_model
-from .identify import Identification, read_serial_number
+from .identify import DEVICE_TYPE_CODE, Identification, read_serial_number
 from .profiles.catalogue import PROFILES
 from .profiles.profile import OFFERED, Part, Profile
 
@@ -111,7 +111,6 @@ PV_TOTAL: Final = "pv_energy_total"
 _PV_TOTAL_ROWS: Final = (PV_TOTAL, "energy_total")
 """An output without a yield shows that the firmware does not count the yield."""
 
-_DEVICE_TYPE_CODE: Final = 43
 _ON_BATTERY: Final = frozenset({Part.BATTERY, Part.CONVERTER, Part.MODULE})
 
 type _RowsByDevice = Mapping[str, tuple[Register, ...]]
@@ -437,7 +436,7 @@ class Inverter:
             return False
 
     async def _read_type_code(self) -> list[int]:
-        return await read_words(self._unit, Space.HOLDING, _DEVICE_TYPE_CODE, 1)
+        return await read_words(self._unit, Space.HOLDING, DEVICE_TYPE_CODE, 1)
 
     def _drop_fallen_counters(self, report: ReadReport) -> None:
         """Drop blocks in which a lifetime counter is 0 that was not before.
