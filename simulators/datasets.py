@@ -212,10 +212,10 @@ def _seen_words(record: object, where: str) -> tuple[Table, int, dict[int, int]]
 
 
 def _is_undone(record: Mapping[str, object]) -> bool:
-    """Tell whether a simulator's fault kept a write from being done."""
-    fault = str(record.get("fault", ""))
-    return str(record.get("op")).startswith("write") and (
-        "deaf" in fault or "ignore" in fault
+    """Tell whether a simulator's fault kept the words of a write from being stored."""
+    faults = str(record.get("fault", "")).split("+")
+    return str(record.get("op")).startswith("write") and any(
+        fault in faults for fault in ("deaf", "ignore", "clamp")
     )
 
 

@@ -22,6 +22,8 @@ class FaultKind(StrEnum):
     DROP = "drop"
     DEAF = "deaf"
     IGNORE = "ignore"
+    LATE = "late"
+    CLAMP = "clamp"
     DELAY = "delay"
     CRC = "crc"
     SHORT = "short"
@@ -43,6 +45,8 @@ class _Argument:
 
 
 _ARGUMENTS: Final = {
+    FaultKind.LATE: _Argument(None, 0, 3600, whole=False),
+    FaultKind.CLAMP: _Argument(None, 0, 0xFFFF),
     FaultKind.DELAY: _Argument(None, 0, 3600, whole=False),
     FaultKind.SHORT: _Argument(1, 1, 125),
     FaultKind.CUT: _Argument(3, 1, 256),
@@ -50,7 +54,12 @@ _ARGUMENTS: Final = {
     FaultKind.GARBAGE: _Argument(16, 1, 256),
 }
 
-_ONLY_OP: Final = {FaultKind.SHORT: "read", FaultKind.IGNORE: "write"}
+_ONLY_OP: Final = {
+    FaultKind.SHORT: "read",
+    FaultKind.IGNORE: "write",
+    FaultKind.LATE: "write",
+    FaultKind.CLAMP: "write",
+}
 """Faults that only some requests can meet."""
 
 EXPLANATION: Final = """\
@@ -58,6 +67,8 @@ faults: KIND[=ARGUMENT][@CHANCE][,FILTER=VALUE...]
   drop            the unit does what is asked, its answer is lost
   deaf            the request is lost: nothing is done, nothing is answered
   ignore          a write is answered as done, but the old value stays
+  late=SECONDS    a write is answered at once, but takes effect only later
+  clamp=WORD      a write is answered as done, but its last word becomes WORD
   delay=SECONDS   the answer comes late, and so do the answers behind it
   crc             the checksum is wrong (RTU only)
   short[=WORDS]   a sound answer with so many words too few (1)
@@ -157,8 +168,9 @@ class Fault:
                 whole=allowed.whole,
             )
         elif allowed.default is None:
+            example = "1" if allowed.whole else "1.5"
             raise SimulatorError(
-                f"fault {text!r}: {name} needs an argument: {name}=1.5"
+                f"fault {text!r}: {name} needs an argument: {name}={example}"
             )
         else:
             fault.argument = allowed.default

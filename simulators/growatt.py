@@ -4,11 +4,13 @@ What it does as the real ones do, from Growatt's documents and a recording of a 
 6000TL-XH: reads and writes must stay inside a register group, a group that the model
 does not have is refused, addresses that mean nothing read 0, unit 0 is answered for
 the device type code alone, and an off-grid SPF resets when an address from 30000 on is
-touched.
+touched. Writes are held against the clock, the time slots and the limits of settings.
 """
 
 import argparse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
 import logging
 from pathlib import Path
 import time
@@ -28,8 +30,22 @@ from .clock import SimulatedClock
 from .datasets import Dataset, Source, Table, as_dataset
 from .errors import SimulatorError
 from .faults import Fault
+from .growatt_rules import (
+    SLOT_ENDS,
+    SLOTS,
+    check_clock,
+    check_slots,
+    forgotten_slots,
+    settle_clock,
+)
 from .modbus import ModbusSimulator, UnknownUnit
-from .requests import ILLEGAL_ADDRESS, NoAnswerError, RefusedError, Request
+from .requests import (
+    ILLEGAL_ADDRESS,
+    ILLEGAL_VALUE,
+    NoAnswerError,
+    RefusedError,
+    Request,
+)
 from .wire import SerialLine
 
 if TYPE_CHECKING:
@@ -62,6 +78,16 @@ _VPP_SECTIONS: Final = (
 _OFF_GRID_CODES: Final = (*range(3400, 3500), 64541)
 _V3_CODES: Final = (210, 2049)
 
+_MEMORY: Final = 2
+"""Holding register: whether the power commands outlast a power cycle."""
+
+_POWER_COMMANDS: Final = (3, 4)
+"""Limits of active and reactive power."""
+
+_NO_LIMIT: Final = 255
+_CAN_BE_WITHOUT_LIMIT: Final = (*_POWER_COMMANDS, 3036)
+"""Holding registers that take ``_NO_LIMIT``, beyond the maximum of the setting."""
+
 RESET_SECONDS: Final = 60.0
 """How long an SPF that was made to reset stays silent."""
 
@@ -78,9 +104,19 @@ class GrowattUnit:
         self.reset_seconds = RESET_SECONDS
         self.resets = 0
         """How often it was made to reset."""
+        self.checks_limits = True
+        """Whether it refuses values outside the limits and options of a setting."""
+        self.slot_ends_need_both_words = False
+        """Whether it refuses function 6 for end words of time slots, as MOD TL3-XH do."""
+        self.forgets_slots_without_grid_charge = False
+        """Whether an enabled battery-first slot keeps its old words while 3049 is 0."""
         self.mutation: Mutation | None = None
         self._name = name
         self._silent_until = 0.0
+        self._power_commands = {
+            address: dataset.get(Table.HOLDING, address) for address in _POWER_COMMANDS
+        }
+        self._has_slots = SLOTS[0] in dataset.words[Table.HOLDING]
         code = dataset.get(Table.HOLDING, DEVICE_TYPE_CODE)
         self.off_grid = code in _OFF_GRID_CODES or (
             dataset.get(Table.INPUT, 44) in _OFF_GRID_CODES
@@ -103,6 +139,18 @@ class GrowattUnit:
     @silent.setter
     def silent(self, silent: bool) -> None:
         self._told_silent = silent
+
+    def power_cycle(self, seconds: float = 0.0) -> None:
+        """Take its power away for so many seconds, in which it is silent.
+
+        The limits of registers 3 and 4 go back to those of the dataset, unless
+        register 2 is 1. ``silent`` stays as it was told.
+        """
+        self._silent_until = max(self._silent_until, time.monotonic() + seconds)
+        # These registers mean something else to an SPF.
+        if not self.off_grid and self.dataset.get(Table.HOLDING, _MEMORY) != 1:
+            for address, word in self._power_commands.items():
+                self.store(address, [word])
 
     def _asleep(self) -> bool:
         if not self.sleeps or self.mutation is None:
@@ -131,31 +179,112 @@ class GrowattUnit:
         # Brings Home Assistant along, which takes a second: only for those who need it.
         from .sun import Mutation  # noqa: PLC0415
 
-        rows = [
+        self.mutation = Mutation(self.dataset.words, self._rows(), clock)
+
+    def _rows(self) -> list[Register]:
+        """Return the rows of the register maps that the unit has.
+
+        Raises ``SimulatorError`` if there is no register map for the model.
+        """
+        return [
             row
             for row in _rows_of(self.dataset)
             if self.has(Table(row.space.value), row.address)
         ]
-        self.mutation = Mutation(self.dataset.words, rows, clock)
+
+    @cached_property
+    def _settings(self) -> list[Register]:
+        """Rows of holding registers that are settings and have a number for a value.
+
+        There are none if there is no register map for the model.
+        """
+        # See ``live``: only those who write need it.
+        from custom_components.local_solar.modbus.codecs import Integer  # noqa: PLC0415
+
+        with suppress(SimulatorError):
+            return [
+                row
+                for row in self._rows()
+                if row.point.setting is not None
+                and row.space.value == Table.HOLDING
+                and isinstance(row.codec, Integer)
+            ]
+        return []
 
     def read(self, table: Table, address: int, count: int) -> list[int]:
         """Return words. Raises ``RefusedError`` or ``NoAnswerError``."""
         self._check(table, address, count)
-        if self.mutation is not None:
-            self.mutation.update()
+        self.update()
         words = self.dataset.words[table]
         return [words.get(place, 0) for place in range(address, address + count)]
 
-    def write(self, address: int, words: Sequence[int]) -> None:
-        """Set holding registers. Raises ``RefusedError`` or ``NoAnswerError``."""
+    def write(
+        self, address: int, words: Sequence[int], *, single: bool = False
+    ) -> None:
+        """Set holding registers, by function 6 if ``single``.
+
+        Raises ``RefusedError`` or ``NoAnswerError``.
+        """
+        self.check_write(address, words, single=single)
+        self.store(address, words)
+
+    def check_write(self, address: int, words: Sequence[int], *, single: bool) -> None:
+        """Take in a write, by function 6 if ``single``, without carrying it out.
+
+        Raises ``RefusedError`` or ``NoAnswerError``.
+        """
         self._check(Table.HOLDING, address, len(words))
-        if self.mutation is not None:
-            self.mutation.update()
-        self.dataset.words[Table.HOLDING].update(
-            zip(range(address, address + len(words)), words, strict=True)
+        written = range(address, address + len(words))
+        after = self._after(written, words)
+        check_clock(after, written)
+        if self._has_slots:
+            if single and self.slot_ends_need_both_words and address in SLOT_ENDS:
+                raise RefusedError(ILLEGAL_ADDRESS)
+            check_slots(after, written)
+        if self.checks_limits:
+            self._check_limits(after, written)
+
+    def _check_limits(self, after: Mapping[int, int], written: range) -> None:
+        """Refuse numbers that settings do not allow. Raises ``RefusedError``.
+
+        Of several rows in one place, which differ in meaning, one must allow it.
+        """
+        allowed: dict[int, bool] = {}
+        for row in self._settings:
+            if row.address < written.stop and row.end > written.start:
+                known = allowed.get(row.address, False)
+                allowed[row.address] = known or _allows(row, after)
+        if not all(allowed.values()):
+            raise RefusedError(ILLEGAL_VALUE)
+
+    def store(self, address: int, words: Sequence[int]) -> bool:
+        """Set holding registers, unchecked, and return whether any was set."""
+        written = range(address, address + len(words))
+        after = self._after(written, words)
+        forgotten: set[int] = set()
+        if self._has_slots and self.forgets_slots_without_grid_charge:
+            forgotten = forgotten_slots(after, written)
+        holding = self.dataset.words[Table.HOLDING]
+        holding.update(
+            (place, word) for place, word in after.items() if place not in forgotten
         )
         if self.mutation is not None:
             self.mutation.written(address, len(words))
+        return not forgotten.issuperset(written)
+
+    def _after(self, written: range, words: Sequence[int]) -> dict[int, int]:
+        """Return the holding registers as they would read after a write."""
+        self.update()
+        after = self.dataset.words[Table.HOLDING] | dict(
+            zip(written, words, strict=True)
+        )
+        settle_clock(after, written)
+        return after
+
+    def update(self) -> None:
+        """Bring what lives up to now."""
+        if self.mutation is not None:
+            self.mutation.update()
 
     def _check(self, table: Table, address: int, count: int) -> None:
         last = address + count - 1
@@ -212,11 +341,13 @@ class GrowattSimulator(ModbusSimulator):
             SimulatorError: if a dataset, a fault or the capture is no good.
 
         """
+        self.clock = clock or SimulatedClock()
+        self._mutate = mutate
+        self._sleeps = sleeps
         self.units: Final = {
-            unit: GrowattUnit(as_dataset(source, unit), f"unit {unit}")
+            unit: self._make_unit(unit, source)
             for unit, source in (datasets or {1: DEFAULT_DATASET}).items()
         }
-        self.clock = clock or SimulatedClock()
         super().__init__(
             self.units,
             faults=faults,
@@ -226,10 +357,23 @@ class GrowattSimulator(ModbusSimulator):
             record=record,
             seed=seed,
         )
-        if mutate:
-            for unit in self.units.values():
-                unit.sleeps = sleeps
-                unit.live(self.clock)
+
+    def _make_unit(self, unit_id: int, source: Source) -> GrowattUnit:
+        unit = GrowattUnit(as_dataset(source, unit_id), f"unit {unit_id}")
+        if self._mutate:
+            unit.sleeps = self._sleeps
+            unit.live(self.clock)
+        return unit
+
+    def replace_unit(self, unit_id: int, source: Source) -> GrowattUnit:
+        """Put another inverter in the place of a unit and return it.
+
+        Connections stay. Raises ``SimulatorError`` if the dataset is no good; then
+        the unit stays, too.
+        """
+        unit = self._make_unit(unit_id, source)
+        self.units[unit_id] = self.devices[unit_id] = unit
+        return unit
 
     @override
     def answers_broadcast(self, request: Request) -> int | None:
@@ -249,9 +393,24 @@ class GrowattSimulator(ModbusSimulator):
     def word(self, unit: int, table: Table | str, address: int) -> int:
         """Return a register of a unit as it is now, without a request."""
         device = self.units[unit]
-        if device.mutation is not None:
-            device.mutation.update()
+        device.update()
         return device.dataset.get(Table(table), address)
+
+
+def _allows(row: Register, holding: Mapping[int, int]) -> bool:
+    """Tell whether a setting may have the number that its registers hold."""
+    words = [holding.get(address, 0) for address in range(row.address, row.end)]
+    raw = row.codec.decode(words)
+    if row.options is not None:
+        return raw in row.options
+    if raw == _NO_LIMIT and row.address in _CAN_BE_WITHOUT_LIMIT:
+        return True
+    value, setting = row.decode(words), row.point.setting
+    if setting is None or not isinstance(value, int | float):
+        return True
+    return (setting.minimum is None or value >= setting.minimum) and (
+        setting.maximum is None or value <= setting.maximum
+    )
 
 
 def _rows_of(dataset: Dataset) -> Iterator[Register]:
@@ -290,6 +449,13 @@ def _rows_of(dataset: Dataset) -> Iterator[Register]:
 
 # --- command line ---
 
+_QUIRKS: Final[Mapping[str, tuple[str, bool]]] = {
+    "slot-ends": ("slot_ends_need_both_words", True),
+    "forgets-slots": ("forgets_slots_without_grid_charge", True),
+    "no-limits": ("checks_limits", False),
+}
+"""Name on the command line -> attribute of ``GrowattUnit`` and what it is set to."""
+
 
 def register(commands: Commands) -> None:
     """Add the subcommand."""
@@ -302,6 +468,15 @@ def register(commands: Commands) -> None:
         ),
     )
     UnitOptions.add(parser)
+    parser.add_argument(
+        "--quirk",
+        dest="quirks",
+        action="append",
+        default=[],
+        choices=list(_QUIRKS),
+        help="how the firmware treats writes: slot ends need both words, battery-first"
+        " slots are forgotten while 3049 is 0, limits are not checked; may be repeated",
+    )
     add_bus_options(parser)
     add_clock_options(parser)
     parser.set_defaults(run=run)
@@ -317,6 +492,9 @@ async def run(options: argparse.Namespace) -> None:
         record=False,
         **bus_options(options),
     )
+    for unit in simulator.units.values():
+        for quirk in options.quirks:
+            setattr(unit, *_QUIRKS[quirk])
     async with simulator:
         await start_listeners(simulator, options)
         await serve(options.duration)

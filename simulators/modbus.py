@@ -8,6 +8,7 @@ it, with the transaction id it belongs to, however many requests come meanwhile.
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 import json
 import os
 from pathlib import Path
@@ -21,7 +22,15 @@ from pymodbus.pdu import ExceptionResponse, ModbusPDU
 from .errors import SimulatorError
 from .faults import Fault, FaultKind, as_fault
 from .listeners import Connection, PtyListener, TcpListener
-from .requests import GATEWAY_NO_ANSWER, WRITES, ModbusDevice, Request, answer, parse
+from .requests import (
+    GATEWAY_NO_ANSWER,
+    WRITES,
+    Later,
+    ModbusDevice,
+    Request,
+    answer,
+    parse,
+)
 from .wire import SerialLine
 
 _BROADCAST: Final = 0
@@ -81,6 +90,7 @@ class ModbusSimulator:
         self._listeners: list[TcpListener | PtyListener] = []
         self._free_at = 0.0
         self._leaving: set[asyncio.TimerHandle] = set()
+        self._pending: set[asyncio.TimerHandle] = set()
         self._capture_path = capture
         self._capture: TextIO | None = None
         self._open_capture()
@@ -111,6 +121,11 @@ class ModbusSimulator:
     def overlaps(self) -> int:
         """How many requests came while another was still being answered."""
         return sum(request.overlapped for request in self.requests)
+
+    @property
+    def writes(self) -> list[Request]:
+        """The writes in ``requests`` that have taken effect, as they were asked for."""
+        return [request for request in self.requests if request.done]
 
     # --- listeners ---
 
@@ -156,10 +171,14 @@ class ModbusSimulator:
         self._listeners.append(listener)
 
     async def stop(self) -> None:
-        """Close all listeners and connections; what has not left is lost."""
-        for handle in self._leaving:
+        """Close all listeners and connections; what has not left is lost.
+
+        So are writes that have not taken effect yet.
+        """
+        for handle in self._leaving | self._pending:
             handle.cancel()
         self._leaving.clear()
+        self._pending.clear()
         self._free_at = 0.0
         for listener in self._listeners:
             server = listener.transport
@@ -198,6 +217,7 @@ class ModbusSimulator:
         request.overlapped = now < self._free_at
         reply: ModbusPDU | None = None
         struck: list[Fault] = []
+        later = partial(self._later, connection.loop)
         target, reply_unit = self._target(request, connection)
         if target is not None:
             struck = [
@@ -206,9 +226,9 @@ class ModbusSimulator:
                 if (connection.rtu or fault.kind is not FaultKind.CRC)
                 and fault.strikes(request, self._random)
             ]
-            reply = answer(target, request, pdu, struck)
+            reply = answer(target, request, pdu, struck, later)
         elif unit == _BROADCAST:
-            self._broadcast(request, pdu)
+            self._broadcast(request, pdu, later)
         elif self.unknown_unit is UnknownUnit.GATEWAY:
             request.exception = GATEWAY_NO_ANSWER
             reply = ExceptionResponse(request.function, GATEWAY_NO_ANSWER)
@@ -237,12 +257,12 @@ class ModbusSimulator:
         """Return the unit that answers a request to unit 0, ``None`` for silence."""
         return None
 
-    def _broadcast(self, request: Request, pdu: ModbusPDU | None) -> None:
+    def _broadcast(self, request: Request, pdu: ModbusPDU | None, later: Later) -> None:
         """Let every unit carry out a write that nobody answers."""
         words = request.words
         for device in self.devices.values():
             if not device.silent and request.function in WRITES:
-                answer(device, request, pdu, ())
+                answer(device, request, pdu, (), later)
                 request.words = words
         request.exception = None
 
@@ -301,13 +321,16 @@ class ModbusSimulator:
         if when <= loop.time() and not self._leaving:
             action()
             return
+        _call_at(loop, when, action, self._leaving)
 
-        def act() -> None:
-            self._leaving.discard(handle)
-            action()
-
-        handle = loop.call_at(when, act)
-        self._leaving.add(handle)
+    def _later(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        seconds: float,
+        action: Callable[[], None],
+    ) -> None:
+        """Do something after so many seconds, unless the simulator stops before."""
+        _call_at(loop, loop.time() + seconds, action, self._pending)
 
     # --- capture ---
 
@@ -324,3 +347,19 @@ class ModbusSimulator:
     def _write_capture(self, request: Request) -> None:
         if self._capture is not None:
             self._capture.write(json.dumps(request.as_record()) + "\n")
+
+
+def _call_at(
+    loop: asyncio.AbstractEventLoop,
+    when: float,
+    action: Callable[[], None],
+    handles: set[asyncio.TimerHandle],
+) -> None:
+    """Do something at a time of the loop; until then its timer is among ``handles``."""
+
+    def act() -> None:
+        handles.discard(handle)
+        action()
+
+    handle = loop.call_at(when, act)
+    handles.add(handle)

@@ -3,7 +3,7 @@
 pymodbus decodes and encodes the PDUs; what is done in between is written here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 import struct
 import time
@@ -75,8 +75,18 @@ class ModbusDevice(Protocol):
     def read(self, table: Table, address: int, count: int) -> list[int]:
         """Return words. Raises ``RefusedError`` or ``NoAnswerError``."""
 
-    def write(self, address: int, words: Sequence[int]) -> None:
-        """Set holding registers. Raises ``RefusedError`` or ``NoAnswerError``."""
+    def check_write(self, address: int, words: Sequence[int], *, single: bool) -> None:
+        """Take in a write, by function 6 if ``single``, without carrying it out.
+
+        Raises ``RefusedError`` or ``NoAnswerError``.
+        """
+
+    def store(self, address: int, words: Sequence[int]) -> bool:
+        """Set holding registers, unchecked, and return whether any was set."""
+
+
+type Later = Callable[[float, Callable[[], None]], None]
+"""Does something after so many seconds."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,7 +95,8 @@ class Request:
 
     ``received`` and ``answered`` are times of the event loop in seconds; the latter
     is when the answer leaves, ``None`` if none does. ``words`` were read or written.
-    ``overlapped``: another request was still being answered.
+    ``overlapped``: another request was still being answered. ``done``: what was written
+    has taken effect, even if the answer was lost.
     """
 
     time: float
@@ -102,6 +113,7 @@ class Request:
     received: float
     answered: float | None = None
     overlapped: bool = False
+    done: bool = False
 
     @property
     def op(self) -> str:
@@ -160,10 +172,14 @@ def answer(
     request: Request,
     pdu: ModbusPDU | None,
     faults: Sequence[Fault],
+    later: Later,
 ) -> ModbusPDU | None:
-    """Let a device act on a request and return its answer, ``None`` for silence."""
+    """Let a device act on a request and return its answer, ``None`` for silence.
+
+    ``later`` carries out writes that take effect late.
+    """
     try:
-        return _act(device, request, pdu, faults)
+        return _act(device, request, pdu, faults, later)
     except RefusedError as err:
         request.exception = err.code
         request.words = []
@@ -177,6 +193,7 @@ def _act(
     request: Request,
     pdu: ModbusPDU | None,
     faults: Sequence[Fault],
+    later: Later,
 ) -> ModbusPDU:
     function, address, count = request.function, request.address, request.count
     too_few = 0
@@ -202,8 +219,35 @@ def _act(
         return response(registers=request.words[: max(0, count - too_few)])
     if len(request.words) != count:
         raise RefusedError(ILLEGAL_VALUE)
-    if not any(fault.kind is FaultKind.IGNORE for fault in faults):
-        device.write(address, request.words)
-    if function == _WRITE_SINGLE:
+    single = function == _WRITE_SINGLE
+    device.check_write(address, request.words, single=single)
+    _carry_out(device, request, faults, later)
+    if single:
         return WriteSingleRegisterResponse(address=address, registers=request.words)
     return WriteMultipleRegistersResponse(address=address, count=count)
+
+
+def _carry_out(
+    device: ModbusDevice, request: Request, faults: Sequence[Fault], later: Later
+) -> None:
+    """Let a device do a write that it has taken in, as far as the faults let it."""
+    words = list(request.words)
+    seconds = 0.0
+    for fault in faults:
+        match fault.kind:
+            case FaultKind.IGNORE:
+                return
+            case FaultKind.CLAMP:
+                words[-1] = int(fault.argument)
+            case FaultKind.LATE:
+                seconds += fault.argument
+
+    def store() -> None:
+        # Without power it loses what it had still to do.
+        if not device.silent and device.store(request.address, words):
+            request.done = True
+
+    if seconds:
+        later(seconds, store)
+    else:
+        store()

@@ -494,8 +494,11 @@ class Mutation:
             kept = words.get(row.address, 0) & ~mask
             words[row.address] = kept | ((raw << row.codec.shift) & mask)
             return
-        for place, word in enumerate(row.codec.encode(raw)):
-            words[row.address + place] = word
+        encoded = row.codec.encode(raw)
+        if isinstance(raw, datetime):
+            # Written with two digits, a year is read with four.
+            encoded = (raw.year, *encoded[1:])
+        words.update(enumerate(encoded, row.address))
 
 
 def _counter(row: Register) -> tuple[str, str] | None:

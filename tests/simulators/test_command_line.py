@@ -113,6 +113,21 @@ def test_plant_serves_a_hybrid_and_a_pv_inverter() -> None:
         assert process.wait(timeout=10) == 0
 
 
+@pytest.mark.parametrize("quirks", [(), ("no-limits", "slot-ends")])
+def test_quirks_change_what_becomes_of_writes(quirks: tuple[str, ...]) -> None:
+    options = [part for quirk in quirks for part in ("--quirk", quirk)]
+    with _running("growatt", *TCP, *options) as (_, places):
+        client = _client(places[0][1])
+        beyond = client.write_register(3, 1000, device_id=1)
+        slot_end = client.write_register(3059, 0, device_id=1)
+        client.close()  # type: ignore[no-untyped-call]
+    codes = [
+        answer.exception_code if answer.isError() else 0
+        for answer in (beyond, slot_end)
+    ]
+    assert codes == ([0, 2] if quirks else [3, 0])
+
+
 def test_bad_input_of_a_process_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     done = subprocess.run(
         [
@@ -177,6 +192,7 @@ def test_bad_input_of_a_process_is_one_line_and_exit_code_2(tmp_path: Path) -> N
             "argument --wire-time: '5' is not a baud",
         ),
         (("growatt", *TCP, "--unknown-unit", "x"), "argument --unknown-unit: invalid"),
+        (("growatt", *TCP, "--quirk", "x"), "argument --quirk: invalid choice: 'x'"),
         (("growatt", *TCP, "--fault", "fire"), "fault 'fire': 'fire' is not one of"),
         (("growatt", *TCP, "--fault", "crc"), "crc needs --rtu-tcp or --pty"),
         (("growatt", *TCP, "--seed", "x"), "argument --seed: invalid int value: 'x'"),
@@ -303,6 +319,7 @@ def test_help_lists_devices_and_options(
         wanted = (
             *("--tcp", "--rtu-tcp", "--pty", "--unit", "--dataset", "--mutate"),
             *("--speed", "--duration", "--capture", "--wire-time", "--fault"),
+            *("--quirk", "slot-ends", "forgets-slots", "no-limits", "late", "clamp"),
             *("drop", "delay", "crc", "short", "exception", "garbage", "disconnect"),
         )
     assert all(word in text for word in wanted)

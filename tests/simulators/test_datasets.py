@@ -127,11 +127,18 @@ def test_capture_ignores_what_was_not_done(tmp_path: Path) -> None:
             _record(op="write_single", addr=3, regs=[80], error=2),
             _record(op="write_single", addr=4, regs=[80], fault="deaf"),
             _record(op="write_single", addr=5, regs=[80], fault="delay+ignore"),
+            _record(op="write_single", addr=6, regs=[80], fault="clamp"),
             _record(op="function_43", regs=[]),
             _record(addr=3005, regs=[]),
         ),
     )
     assert Dataset.load(path).words[Table.HOLDING] == {}
+
+
+def test_capture_believes_writes_that_took_effect_late(tmp_path: Path) -> None:
+    record = _record(op="write_single", addr=3, regs=[80], fault="late+drop")
+    dataset = Dataset.load(_write(tmp_path, _lines(record)))
+    assert dataset.words[Table.HOLDING] == {3: 80}
 
 
 def test_capture_of_several_units_gives_the_one_that_is_wanted(tmp_path: Path) -> None:

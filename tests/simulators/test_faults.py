@@ -39,7 +39,10 @@ def test_every_part_of_a_fault_is_read() -> None:
 
 @pytest.mark.parametrize(
     ("text", "argument"),
-    [("delay=0.25", 0.25), ("short", 1), ("cut", 3), ("exception", 4), ("garbage", 16)],
+    [
+        *[("delay=0.25", 0.25), ("short", 1), ("cut", 3), ("exception", 4)],
+        *[("garbage", 16), ("late=1.5", 1.5), ("clamp=65535", 65535)],
+    ],
 )
 def test_arguments_have_sensible_values(text: str, argument: float) -> None:
     assert Fault.parse(text).argument == argument
@@ -91,7 +94,8 @@ def test_filters_choose_requests(filter_: str, struck: bool) -> None:
 def test_some_faults_concern_reads_or_writes_only() -> None:
     write = _Asked(op="write_single")
     assert _struck("short", _Asked(), write) == [True, False]
-    assert _struck("ignore", _Asked(), write) == [False, True]
+    for fault in ("ignore", "late=1", "clamp=9"):
+        assert _struck(fault, _Asked(), write) == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +104,10 @@ def test_some_faults_concern_reads_or_writes_only() -> None:
         ("", "'' is not one of drop, deaf"),
         ("fire", "'fire' is not one of drop"),
         ("drop=3", "drop takes no argument"),
-        ("delay", "delay needs an argument"),
+        ("delay", "delay needs an argument: delay=1.5"),
+        ("late", "late needs an argument: late=1.5"),
+        ("clamp", "clamp needs an argument: clamp=1"),
+        ("clamp=65536", "'65536' is not a whole number from 0 to 65535"),
         ("delay=x", "'x' is not a number from 0 to 3600"),
         ("delay=-1", "'-1' is not a number from 0"),
         ("delay=nan", "'nan' is not a number"),

@@ -22,7 +22,7 @@ from simulators.growatt import GrowattSimulator
 from simulators.modbus import UnknownUnit
 from simulators.wire import SerialLine
 
-from .clients import bare, crc, mbap, no_answer, read_pdu, rtu, tcp_client
+from .clients import PATIENCE, bare, crc, mbap, no_answer, read_pdu, rtu, tcp_client
 
 WORDS = {
     "holding": {"3": 100, "43": 5100, "44": 0x0201},
@@ -299,6 +299,68 @@ async def test_ignored_write_is_answered_but_not_done(bus: GrowattSimulator) -> 
         assert not (await client.write_register(3, 42, device_id=1)).isError()
         assert not (await client.write_registers(3, [42], device_id=1)).isError()
         assert (await client.read_holding_registers(3, device_id=1)).registers == [100]
+    assert bus.writes == []
+
+
+async def test_late_write_is_answered_before_it_takes_effect(
+    bus: GrowattSimulator,
+) -> None:
+    bus.faults = ["late=60"]
+    async with tcp_client(await bus.start_tcp()) as client:
+        assert not (await client.write_register(3, 42, device_id=1)).isError()
+        answer = await client.read_holding_registers(3, device_id=1)
+        assert answer.registers == [100]
+    assert bus.writes == []
+
+
+async def test_late_write_takes_effect_in_the_end(bus: GrowattSimulator) -> None:
+    bus.faults = ["late=0.1"]
+    async with tcp_client(await bus.start_tcp()) as client:
+        before = time.monotonic()
+        await client.write_register(3, 42, device_id=1)
+        async with asyncio.timeout(PATIENCE):
+            while not bus.writes:
+                await client.read_holding_registers(3, device_id=1)
+        assert time.monotonic() - before >= 0.1
+        answer = await client.read_holding_registers(3, device_id=1)
+        assert answer.registers == [42]
+    assert [write.words for write in bus.writes] == [[42]]
+
+
+async def test_late_write_that_is_wrong_is_refused_at_once(
+    bus: GrowattSimulator,
+) -> None:
+    bus.faults = ["late=0.01"]
+    async with tcp_client(await bus.start_tcp()) as client:
+        answer = await client.write_register(500, 42, device_id=1)
+        assert answer.exception_code == 2
+
+
+@pytest.mark.parametrize("end", ["stop", "power"])
+async def test_late_write_is_lost_when_something_ends_before(
+    bus: GrowattSimulator, end: str
+) -> None:
+    bus.faults = ["late=0.3"]
+    async with tcp_client(await bus.start_tcp()) as client:
+        await client.write_register(3, 42, device_id=1)
+    if end == "stop":
+        await bus.stop()
+    else:
+        bus.units[1].power_cycle(60)
+    await asyncio.sleep(0.4)
+    assert bus.word(1, "holding", 3) == 100
+    assert bus.writes == []
+
+
+async def test_clamped_write_stores_another_last_word(bus: GrowattSimulator) -> None:
+    bus.faults = ["clamp=20"]
+    async with tcp_client(await bus.start_tcp()) as client:
+        answer = await client.write_register(3, 5, device_id=1)
+        assert answer.registers == [5]
+        assert not (await client.write_registers(4, [7, 8], device_id=1)).isError()
+        answer = await client.read_holding_registers(3, count=3, device_id=1)
+        assert answer.registers == [20, 7, 20]
+    assert [write.words for write in bus.writes] == [[5], [7, 8]]
 
 
 async def test_delayed_answer_comes_late(bus: GrowattSimulator) -> None:
@@ -532,6 +594,25 @@ async def test_requests_are_recorded(bus: GrowattSimulator) -> None:
     assert (write.op, write.address, write.count) == ("write_multiple", 4, 2)
     assert write.words == [7, 8]
     assert bus.overlaps == 0
+
+
+async def test_writes_are_those_that_were_carried_out(bus: GrowattSimulator) -> None:
+    bus.faults = ["deaf,address=3,times=1", "ignore,address=4", "drop,address=5"]
+    async with tcp_client(await bus.start_tcp()) as client:
+        with no_answer(client):
+            await client.write_register(3, 1, device_id=1)
+        await client.write_register(4, 2, device_id=1)
+        with no_answer(client):
+            await client.write_register(5, 3, device_id=2)
+        assert (await client.write_register(500, 4, device_id=1)).isError()
+        await client.write_register(6, 5, device_id=1)
+        await client.read_holding_registers(6, device_id=1)
+        with no_answer(client):
+            await client.write_register(6, 6, device_id=9)
+    assert [(write.unit, write.address, write.words) for write in bus.writes] == [
+        (2, 5, [3]),
+        (1, 6, [5]),
+    ]
 
 
 async def test_recording_can_be_switched_off() -> None:

@@ -275,6 +275,22 @@ def test_clock_can_be_set_word_by_word_with_a_short_year() -> None:
     assert inverter.value("clock") == shown + timedelta(seconds=60)
 
 
+def test_clock_can_be_set_by_way_of_a_date_that_does_not_exist() -> None:
+    inverter = Inverter("min_6000tl_xh", datetime(2027, 1, 31, 12, 0))
+    inverter.unit.write(46, [2])
+    assert inverter.value("clock") == datetime(2027, 2, 28, 12, 0)
+    inverter.unit.write(47, [5])
+    assert inverter.value("clock") == datetime(2027, 2, 5, 12, 0)
+
+
+def test_power_limit_is_forgotten_without_power() -> None:
+    inverter = Inverter("min_6000tl_xh", NOON)
+    inverter.write("active_power_limit", 20)
+    inverter.unit.power_cycle()
+    assert inverter.value("active_power_limit") == 100
+    assert inverter.number("ac_power") > 3000
+
+
 def test_day_begins_by_the_clock_of_the_device() -> None:
     inverter = Inverter("min_6000tl_xh", NOON)
     inverter.write("clock", NOON.replace(hour=23, minute=55))
