@@ -59,8 +59,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="see whether every device shows plausible live values, print them and stop;"
-        " exits 1 if not",
+        help="see whether every device shows plausible live values and settings can be"
+        " changed, print that and stop; exits 1 if not",
     )
     parser.add_argument(
         "--family",
@@ -123,8 +123,9 @@ async def _show(options: argparse.Namespace) -> None:
         url = house.home_assistant.url
         _say("ready")
         print(
-            f"\n    {url}            log in as {USER}, password {PASSWORD}\n"
-            f"    {url}/energy     the energy dashboard\n"
+            f"\n    {url}                   log in as {USER}, password {PASSWORD}\n"
+            f"    {url}/energy            the energy dashboard\n"
+            f"    {url}/config/repairs    to confirm settings: the hybrid's can be changed\n"
             "\n    Ctrl-C stops it\n",
             flush=True,
         )
@@ -137,6 +138,7 @@ async def _check(options: argparse.Namespace) -> None:
     port = free_port(options.port or 0)
     async with _house(port) as house:
         await house.furnish(options.families or FAMILIES)
+        await house.check_writing()
         _say("waiting for the next poll")
         shown = await house.check()
         print("", *table(shown), "", sep="\n", flush=True)

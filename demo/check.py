@@ -100,6 +100,9 @@ def doubts(shown: Sequence[Reading]) -> list[str]:
 
 
 def _is_plausible(reading: Reading) -> bool:
+    if reading.entity_id.startswith("button."):
+        # It shows when it was last pressed.
+        return reading.value != "unavailable"
     if reading.value in UNKNOWN:
         return False
     if reading.key in STATES:

@@ -1,6 +1,7 @@
 """Home Assistant's REST and websocket API, used as its web page uses them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import TracebackType
@@ -89,6 +90,16 @@ class State:
     unit: str | None
     reported: str
     """When it was last written, changed or not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issue:
+    """What waits in Settings > Repairs. ``key`` is its translation key."""
+
+    id: str
+    domain: str
+    key: str
+    texts: Mapping[str, str]
 
 
 class Client:
@@ -192,13 +203,19 @@ class Client:
         path = f"/api/config/config_entries/flow/{flow.flow_id}"
         return FlowResult.parse(await self._request("POST", path, json=answers))
 
-    async def set_options(self, entry_id: str, options: Json) -> None:
-        """Change the options of an entry. Raises ``DemoError`` if they are refused."""
+    async def set_options(self, entry_id: str, *steps: Json) -> None:
+        """Change the options of an entry by filling in its forms, one after the other.
+
+        Raises ``DemoError`` if they are refused, or if more or fewer forms are shown.
+        """
         path = "/api/config/config_entries/options/flow"
-        form = await self._request("POST", path, json={"handler": entry_id})
-        answer = await self._request("POST", f"{path}/{form['flow_id']}", json=options)
+        answer = await self._request("POST", path, json={"handler": entry_id})
+        for step in steps:
+            answer = await self._request(
+                "POST", f"{path}/{answer['flow_id']}", json=step
+            )
         if answer["type"] != "create_entry":
-            raise DemoError(f"the options flow does not take {options}: {answer}")
+            raise DemoError(f"the options flow does not take {steps}: {answer}")
 
     async def entries(self, domain: str) -> list[Entry]:
         """Return the config entries of an integration."""
@@ -280,6 +297,47 @@ class Client:
             for state in await self.command("get_states")
         }
 
+    # -- actions and repairs ------------------------------------------------------
+
+    async def act(self, action: str, **data: object) -> None:
+        """Take an action such as ``number.set_value``. Raises ``DemoError`` if refused."""
+        await self._request("POST", _path_of(action), json=data)
+
+    async def ask(self, action: str, **data: object) -> Json:
+        """Take an action and return its response. Raises ``DemoError`` if it is refused."""
+        path = f"{_path_of(action)}?return_response"
+        answer = await self._request("POST", path, json=data)
+        response: Json = answer["service_response"]
+        return response
+
+    async def issues(self, domain: str) -> list[Issue]:
+        """Return what an integration has in the repairs."""
+        return [
+            Issue(
+                id=issue["issue_id"],
+                domain=domain,
+                key=issue["translation_key"],
+                texts=issue["translation_placeholders"] or {},
+            )
+            for issue in (await self.command("repairs/list_issues"))["issues"]
+            if issue["domain"] == domain
+        ]
+
+    async def open_repair(self, issue: Issue) -> FlowResult:
+        """Open the form of an issue."""
+        return FlowResult.parse(
+            await self._request(
+                "POST",
+                "/api/repairs/issues/fix",
+                json={"handler": issue.domain, "issue_id": issue.id},
+            )
+        )
+
+    async def submit_repair(self, form: FlowResult) -> FlowResult:
+        """Press Submit in the form of an issue."""
+        path = f"/api/repairs/issues/fix/{form.flow_id}"
+        return FlowResult.parse(await self._request("POST", path, json={}))
+
     # -- websocket ----------------------------------------------------------------
 
     async def command(self, kind: str, **parameters: object) -> Any:
@@ -290,6 +348,7 @@ class Client:
         try:
             if self._socket is None or self._socket.closed:
                 self._socket = await self._connect()
+                self._last_id = 0
             self._last_id += 1
             await self._socket.send_json(
                 {"id": self._last_id, "type": kind, **parameters}
@@ -301,6 +360,24 @@ class Client:
             raise DemoError(f"{kind}: {answer['error']['message']}")
         return answer["result"]
 
+    @asynccontextmanager
+    async def events(self, kind: str) -> AsyncIterator[Callable[[], Awaitable[Json]]]:
+        """Listen to events of a kind; what is yielded waits for the next one."""
+        socket = await self._connect()
+
+        async def next_event() -> Json:
+            event: Json = (await socket.receive_json(timeout=30))["event"]
+            return event
+
+        await socket.send_json(
+            {"id": 1, "type": "subscribe_events", "event_type": kind}
+        )
+        await socket.receive_json(timeout=30)
+        try:
+            yield next_event
+        finally:
+            await socket.close()
+
     async def _connect(self) -> aiohttp.ClientWebSocketResponse:
         websocket = await self._session.ws_connect(
             f"{self._url}/api/websocket", max_msg_size=0
@@ -310,5 +387,9 @@ class Client:
         answer = await websocket.receive_json(timeout=30)
         if answer["type"] != "auth_ok":
             raise DemoError(f"Home Assistant does not let the demo in: {answer}")
-        self._last_id = 0
         return websocket
+
+
+def _path_of(action: str) -> str:
+    domain, _, name = action.partition(".")
+    return f"/api/services/{domain}/{name}"

@@ -17,12 +17,16 @@ class Addition:
 
     ``menu_item`` is chosen in the first menu; ``listener`` is the plant's listener whose
     address the form behind it is filled in with. ``devices`` is how many devices appear.
+    ``options`` are what the forms of the options are filled in with afterwards, and
+    ``setting`` is a number that they allow to be changed.
     """
 
     menu_item: str
     listener: str
     unit_id: int
     devices: int
+    options: tuple[Json, ...] = ()
+    setting: str = ""
 
     def answers(self, address: Address) -> Json:
         """Return what the form is filled in with."""
@@ -33,10 +37,20 @@ class Addition:
         }
 
 
+WRITING: Final[tuple[Json, ...]] = ({"write_access": "confirm"}, {"acknowledged": True})
+"""Switches writing on, and says that its warning was read: simulated devices are toys."""
+
 FAMILIES: Final[Mapping[str, tuple[Addition, ...]]] = {
     "growatt": (
-        # A hybrid and its battery.
-        Addition(menu_item="growatt_tcp", listener="tcp", unit_id=1, devices=2),
+        # A hybrid and its battery. Its setting is one that is not kept in flash.
+        Addition(
+            menu_item="growatt_tcp",
+            listener="tcp",
+            unit_id=1,
+            devices=2,
+            options=WRITING,
+            setting="active_power_limit",
+        ),
         Addition(menu_item="growatt_rtu_tcp", listener="rtu-tcp", unit_id=2, devices=1),
     )
 }

@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from . import dashboard, energy
+from . import dashboard, energy, writing
 from .check import Reading, doubts, readings
 from .client import Client
 from .errors import DemoError
@@ -14,6 +15,7 @@ from .families import DOMAIN, FAMILIES, Addition, add
 from .home_assistant import HomeAssistant, running_home_assistant
 from .plant import Plant, running_plant
 from .waiting import until
+from .writing import Control, find_control
 
 USER: Final = "demo"
 PASSWORD: Final = "demo"
@@ -21,6 +23,9 @@ PASSWORD: Final = "demo"
 
 POLLED_WITHIN: Final = 25.0
 """Seconds; devices are polled every 10 s."""
+
+RELOADED_WITHIN: Final = 60.0
+"""Seconds; entries are, when their options are changed."""
 
 MOST_NAMED: Final = 5
 """So many things that are wrong are worth reading."""
@@ -41,6 +46,8 @@ class House:
     client: Client
     say: Say = _say_nothing
     added: list[Addition] = field(default_factory=list)
+    controls: list[Control] = field(default_factory=list)
+    """Of the settings that the check changes."""
 
     async def furnish(self, families: Iterable[str]) -> None:
         """Add all devices of families and make dashboards of them. Raises ``DemoError``."""
@@ -57,6 +64,17 @@ class House:
         result = await add(self.client, addition, address)
         self.added.append(addition)
         self.say(f"added {result.title}")
+        if addition.options:
+            assert result.entry_id is not None
+            await self.set_options(addition, result.entry_id)
+
+    async def set_options(self, addition: Addition, entry_id: str) -> None:
+        """Change the options of what was added. Raises ``DemoError``."""
+        await self.client.set_options(entry_id, *addition.options)
+        look = partial(find_control, self.client, entry_id, addition.setting)
+        self.controls.append(
+            await until(look, RELOADED_WITHIN, f"no control of {addition.setting}")
+        )
 
     async def set_up_dashboards(self) -> None:
         """Give the energy dashboard its sources, and make one of our own."""
@@ -80,6 +98,12 @@ class House:
             await self.client.entities(entries),
             await self.client.states(),
         )
+
+    async def check_writing(self) -> None:
+        """See whether settings can be changed. Raises ``DemoError`` if they cannot be."""
+        for control in self.controls:
+            async for done in writing.check(self.client, control):
+                self.say(done)
 
     async def check(self) -> list[Reading]:
         """Return what is shown once all devices have been polled again.

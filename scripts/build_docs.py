@@ -27,6 +27,7 @@ from custom_components.local_solar.growatt.models import (  # noqa: E402
 )
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES  # noqa: E402
 from custom_components.local_solar.growatt.profiles.profile import Part, Profile  # noqa: E402
+from custom_components.local_solar.growatt.time_slots import SlotCodec  # noqa: E402
 from custom_components.local_solar.modbus.codecs import (  # noqa: E402
     Bits,
     Clock,
@@ -41,7 +42,7 @@ from custom_components.local_solar.modbus.codecs import (  # noqa: E402
 )
 from custom_components.local_solar.modbus.image import Space  # noqa: E402
 from custom_components.local_solar.modbus.register import Register  # noqa: E402
-from custom_components.local_solar.points import Quantity, Rhythm, Setting, Visibility  # noqa: E402
+from custom_components.local_solar.points import Quantity, Rhythm, Visibility  # noqa: E402
 
 DOCS: Final = ROOT / "docs"
 
@@ -67,6 +68,8 @@ PARTS: Final[Mapping[Part, str]] = {
     Part.BACKUP: "emergency output",
     Part.BACKUP_BOX: "backup box",
     Part.EXTERNAL_PV: "external PV",
+    Part.PRIORITY_MODE: "work mode: priority",
+    Part.SYSTEM_MODE: "work mode: system",
 }
 
 FAMILIES: Final[Mapping[Family, str]] = {
@@ -106,8 +109,11 @@ How to read the tables:
 {rhythms}.
 - **Part**: rows of a part that an inverter lacks are not polled, nor are those of
   *more converters*, as no recording shows one in use. The diagnostics download asks for all.
-- *Setting (read-only for now)* marks what the documents describe as a setting of the owner.
-  Local Solar reads it and never writes it.
+  Of the two parts *work mode*, there is the one whose meaning you chose in the options.
+- *Setting* marks what can be written once you have switched that on in the options: with
+  the actions of Local Solar and, if its entity is shown or offered, with a control in the
+  place of the sensor. Nothing else can be written, and no other values. Flash memory wears
+  out: writes of what is kept in it are spaced and counted.
 - *Never write* gives the reason why a register must be left alone, whatever program you use.
 
 These entities have no register of their own: {derived}.
@@ -192,6 +198,9 @@ def _profile_lines(profile: Profile) -> Iterator[str]:
     if base is not None:
         yield f"All rows of [{base.name}](#{_anchor(base)}), and these:"
         yield ""
+        if profile.read_only:
+            yield _read_only_text(profile)
+            yield ""
     else:
         yield f"Largest read: {profile.max_words} words. A read stays inside one group:"
         yield ""
@@ -227,6 +236,18 @@ def _extended_by(profile: Profile) -> Profile | None:
         if rows.issuperset(other):
             return other
     return None
+
+
+def _read_only_text(profile: Profile) -> str:
+    whole = [
+        f"`{row.key}`"
+        for row in profile
+        if row.key in profile.read_only and row.part_of is None
+    ]
+    return (
+        f"Of those, {', '.join(whole)} and their parts are no settings here: they are"
+        " read and never written."
+    )
 
 
 def _anchor(profile: Profile) -> str:
@@ -279,6 +300,8 @@ def type_text(codec: Codec) -> str:
             return "time"
         case Clock():
             return "date and time"
+        case SlotCodec():
+            return "time slot"
         case Words():
             return f"{codec.words} words as they are"
     sys.exit(f"no name for {codec!r}")
@@ -297,7 +320,7 @@ def _notes(row: Register) -> Iterator[str]:
     if row.sentinels:
         yield "Not available: " + ", ".join(str(raw) for raw in sorted(row.sentinels))
     if row.point.setting is not None:
-        yield _setting_text(row.point.setting, row.point.unit)
+        yield _setting_text(row)
     if row.never_write:
         yield f"**Never write**: {row.never_write}"
     if row.note:
@@ -308,12 +331,20 @@ def _option_text(option: str | bool) -> str:
     return ("off", "on")[option] if isinstance(option, bool) else f"`{option}`"
 
 
-def _setting_text(setting: Setting, unit: str | None) -> str:
-    text = "Setting (read-only for now)"
+def _setting_text(row: Register) -> str:
+    setting, unit = row.point.setting, row.point.unit
+    assert setting is not None
+    text = "Setting"
     if setting.minimum is not None and setting.maximum is not None:
         text += f": {setting.minimum:g} to {setting.maximum:g}"
         text += f" {unit}" if unit else ""
         text += f", step {setting.step:g}" if setting.step is not None else ""
+    if setting.persistent_while:
+        text += f"; in flash only while `{setting.persistent_while}` is on"
+    elif setting.persistent:
+        text += "; kept in flash"
+    if row.part_of is not None:
+        text += "; written as a whole with the others of its slot"
     return text
 
 

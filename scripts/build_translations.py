@@ -17,13 +17,13 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from custom_components.local_solar import quantities  # noqa: E402
 from custom_components.local_solar.coordinators.base import CONNECTED  # noqa: E402
 from custom_components.local_solar.event import CLEARED  # noqa: E402
 from custom_components.local_solar.growatt.alarms import FAULTS, WARNINGS  # noqa: E402
-from custom_components.local_solar.growatt.inverter import ALARMS, PROBLEM  # noqa: E402
+from custom_components.local_solar.growatt.inverter import ALARMS, PROBLEM, SYNC_CLOCK  # noqa: E402
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES  # noqa: E402
 from custom_components.local_solar.points import Point, Quantity, Visibility  # noqa: E402
-from custom_components.local_solar.quantities import presentation  # noqa: E402
 
 INTEGRATION: Final = ROOT / "custom_components" / "local_solar"
 
@@ -60,6 +60,7 @@ ICONS: Final[Mapping[Quantity, str]] = {
     Quantity.TIME_OF_DAY: "mdi:clock-outline",
     Quantity.FLAG: "mdi:toggle-switch-outline",
     Quantity.ALARMS: "mdi:alarm-light-outline",
+    Quantity.COMMAND: "mdi:clock-check-outline",
 }
 """Icons of quantities that Home Assistant has no device class for."""
 
@@ -84,7 +85,13 @@ def points() -> Iterator[Point]:
         for row in profile:
             if row.point.visibility is not Visibility.RAW:
                 yield row.point
-    yield from (CONNECTED, PROBLEM, ALARMS)
+    yield from (CONNECTED, PROBLEM, ALARMS, SYNC_CLOCK)
+
+
+def platforms_of(point: Point) -> Iterator[str]:
+    """Go through the platforms a point is shown on: read only, and as a control."""
+    shown = {quantities.platform(point, may_write=may) for may in (False, True)}
+    yield from sorted(platform.value for platform in shown if platform is not None)
 
 
 def humanise(slug: str) -> str:
@@ -108,17 +115,8 @@ def entity_texts() -> Texts:
     """Return the ``entity`` part of the translations."""
     texts: Texts = {}
     for point in points():
-        platform = _part(texts, presentation(point).platform.value)
-        entry = _part(platform, point.translation_key)
-        if (name := entry.setdefault("name", point.name)) != point.name:
-            sys.exit(f"{point.key}: two names: {name!r} and {point.name!r}")
-        if point.options:
-            states = _part(entry, "state")
-            states.update(
-                (option, text)
-                for option, text in state_texts(point).items()
-                if option not in states
-            )
+        for platform in platforms_of(point):
+            _add_texts(_part(texts, platform), point)
     event = _part(_part(texts, "event"), ALARMS.key)
     event["state_attributes"] = {
         "event_type": {
@@ -128,21 +126,35 @@ def entity_texts() -> Texts:
     return _sorted(texts)
 
 
+def _add_texts(platform: Texts, point: Point) -> None:
+    entry = _part(platform, point.translation_key)
+    if (name := entry.setdefault("name", point.name)) != point.name:
+        sys.exit(f"{point.key}: two names: {name!r} and {point.name!r}")
+    if point.options:
+        states = _part(entry, "state")
+        states.update(
+            (option, text)
+            for option, text in state_texts(point).items()
+            if option not in states
+        )
+
+
 def entity_icons() -> Texts:
     """Return the ``entity`` part of the icons."""
     icons: Texts = {}
     for point in points():
         if (icon := ICONS.get(point.quantity)) is None:
             continue
-        entry = _part(
-            _part(icons, presentation(point).platform.value), point.translation_key
-        )
-        entry["default"] = icon
-        states = STATUS_ICONS.get(point.key, {})
-        if states:
-            entry["state"] = {
-                state: icon for state, icon in states.items() if state in point.options
-            }
+        states: Texts = {
+            state: icon
+            for state, icon in STATUS_ICONS.get(point.key, {}).items()
+            if state in point.options
+        }
+        for platform in platforms_of(point):
+            entry = _part(_part(icons, platform), point.translation_key)
+            entry["default"] = icon
+            if states:
+                entry["state"] = states
     return _sorted(icons)
 
 

@@ -5,7 +5,7 @@ one is held here as well.
 """
 
 import ast
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import cache
 import importlib.util
 import json
@@ -23,17 +23,22 @@ from custom_components.local_solar.const import (
     CONF_KIND,
     CONF_LINK,
     CONF_UNIT_ID,
+    CONF_WRITE_ACCESS,
     DOMAIN,
     KIND_GROWATT,
+    WRITE_CONFIRM,
 )
 from custom_components.local_solar.coordinators.base import CONNECTED
 from custom_components.local_solar.growatt.identify import Identification
-from custom_components.local_solar.growatt.inverter import ALARMS, PROBLEM
+from custom_components.local_solar.growatt.inverter import ALARMS, PROBLEM, SYNC_CLOCK
 from custom_components.local_solar.growatt.models import Family
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
 from custom_components.local_solar.modbus_link import LinkProblem, ModbusLink
 from custom_components.local_solar.points import Point, Visibility
-from custom_components.local_solar.quantities import presentation
+from custom_components.local_solar.quantities import platform, presentation
+from custom_components.local_solar.services import ACTIONS
+from custom_components.local_solar.write_gate import WriteError
+from custom_components.local_solar.writing import CONFIRM_ISSUE
 from homeassistant.config_entries import SOURCE_USER
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
@@ -62,10 +67,13 @@ FROM_CORE: Final = {
 }
 """Reasons to abort whose texts Home Assistant has itself."""
 
-KEYS_OF_FUNCTIONS: Final[Mapping[str, frozenset[str]]] = {
-    "explain": frozenset(LinkProblem)
+KEYS_OF_FUNCTIONS: Final[Mapping[str, Callable[[], frozenset[str]]]] = {
+    "explain": lambda: frozenset(LinkProblem),
+    "_issue_text": lambda: frozenset(
+        {CONFIRM_ISSUE, *(f"{CONFIRM_ISSUE}_{kind}" for kind in things_to_know())}
+    ),
 }
-"""What functions return that choose a text."""
+"""What functions return that choose a text in ways that cannot be read from the code."""
 
 HANDED_ON: Final = {
     "dhcp",
@@ -120,16 +128,86 @@ def argument(call: ast.Call, name: str) -> ast.expr | None:
 
 
 def keys_in(source: Source, node: ast.expr | None) -> frozenset[str]:
-    """Return which keys an expression may be; none if that cannot be told."""
+    """Return which keys an expression may be or hold; none if that cannot be told."""
     match node:
+        case None:
+            return frozenset()
         case ast.IfExp(body=body, orelse=orelse):
             return keys_in(source, body) | keys_in(source, orelse)
+        case ast.Tuple(elts=parts):
+            return keys_in_all(source, parts)
+        case ast.Call(func=ast.Name(id=name)) if name in KEYS_OF_FUNCTIONS:
+            return KEYS_OF_FUNCTIONS[name]()
         case ast.Call(func=ast.Name(id=name)):
-            return KEYS_OF_FUNCTIONS.get(name, frozenset())
-        case ast.expr():
-            value = source.value_of(node)
-            return frozenset({value}) if isinstance(value, str) else frozenset()
-    return frozenset()
+            return keys_in_all(source, returned_by(source, name))
+    value = source.value_of(node)
+    if value is None and isinstance(node, ast.Name):
+        return keys_in_all(source, assigned_to(source, node)) | keys_in_all(
+            source, passed_to(source, node)
+        )
+    return frozenset({value}) if isinstance(value, str) else frozenset()
+
+
+def keys_in_all(source: Source, nodes: Iterable[ast.expr]) -> frozenset[str]:
+    """Return which keys any of some expressions may be."""
+    return frozenset().union(*(keys_in(source, node) for node in nodes))
+
+
+type Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def functions(source: Source) -> Iterator[Function]:
+    """Go through the functions and methods of a module."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def returned_by(source: Source, name: str) -> Iterator[ast.expr]:
+    """Go through what a function of a module returns."""
+    for function in functions(source):
+        if function.name == name:
+            for node in ast.walk(function):
+                if isinstance(node, ast.Return) and node.value is not None:
+                    yield node.value
+
+
+def function_around(source: Source, inner: ast.expr) -> Function | None:
+    """Return the innermost function that an expression stands in."""
+    around = [
+        function
+        for function in functions(source)
+        if any(node is inner for node in ast.walk(function))
+    ]
+    return around[-1] if around else None
+
+
+def assigned_to(source: Source, name: ast.Name) -> Iterator[ast.expr]:
+    """Go through what a local variable is set to."""
+    for node in ast.walk(function_around(source, name) or ast.Module()):
+        match node:
+            case (
+                ast.Assign(targets=[ast.Name(id=target)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=target), value=ast.expr() as value)
+            ) if target == name.id:
+                yield value
+
+
+def passed_to(source: Source, name: ast.Name) -> Iterator[ast.expr]:
+    """Go through what the functions of the same module hand to a parameter."""
+    if (function := function_around(source, name)) is None:
+        return
+    parameters = [argument.arg for argument in function.args.args]
+    place = parameters.index(name.id) if name.id in parameters else None
+    if place is not None and parameters[0] == "self":
+        place -= 1
+    for other, call, called in calls():
+        if other is not source or called != function.name:
+            continue
+        if place is not None and place < len(call.args):
+            yield call.args[place]
+        elif (given := argument(call, name.id)) is not None:
+            yield given
 
 
 def string_constants() -> set[str]:
@@ -154,9 +232,78 @@ def translated(*, issues: bool) -> set[str]:
     }
 
 
+def kinds_of(error: type[WriteError]) -> Iterator[type[WriteError]]:
+    """Go through the classes that an error has below it."""
+    for kind in error.__subclasses__():
+        yield kind
+        yield from kinds_of(kind)
+
+
+WRITE_ERRORS: Final[Mapping[str, type[WriteError]]] = {
+    error.__name__: error for error in kinds_of(WriteError)
+}
+"""What the door for writes may say; ``writing`` turns it into texts."""
+
+
+def things_to_know() -> frozenset[str]:
+    """Return the keys of warnings and doubts that come with a change."""
+    return frozenset().union(
+        *(
+            keys_in(source, argument(call, kind))
+            for source, call, name in calls()
+            if name == "Change"
+            for kind in ("warnings", "doubts")
+        )
+    )
+
+
+def doubts() -> frozenset[str]:
+    """Return the keys of doubts that come with a change."""
+    return frozenset().union(
+        *(
+            keys_in(source, argument(call, "doubts"))
+            for source, call, name in calls()
+            if name == "Change"
+        )
+    )
+
+
+def write_errors() -> Iterator[tuple[str, set[str]]]:
+    """Go through the texts of refused and failed writes, and the words they get."""
+    for source, call, name in calls():
+        if (error := WRITE_ERRORS.get(name)) is None:
+            continue
+        named = {item.arg: "" for item in call.keywords if item.arg is not None}
+        made = error(*("" for _ in call.args), **named)
+        words = {"device", "register", *made.details}
+        if name == "DoubtfulError":
+            keys = doubts()
+        elif "key" in vars(made):
+            keys = keys_in(source, call.args[0])
+        else:
+            keys = frozenset({made.key})
+        assert keys, ast.unparse(call)
+        yield from ((key, words) for key in keys)
+    for source in sources().values():
+        for node in ast.walk(source.tree):
+            match node:
+                case ast.Raise(exc=ast.Name(id=name)) if name in WRITE_ERRORS:
+                    yield (
+                        WRITE_ERRORS[name].key,
+                        {"device", "register", *WRITE_ERRORS[name]().details},
+                    )
+
+
 def form_errors() -> set[str]:
     """Return the errors that forms show."""
     found: set[str] = set()
+    for source in sources().values():
+        for node in ast.walk(source.tree):
+            match node:
+                case ast.Assign(
+                    targets=[ast.Subscript(value=ast.Name(id="errors"))], value=value
+                ):
+                    found |= keys_in(source, value)
     for source, call, name in calls():
         if name.endswith("FormError") and call.args:
             found |= keys_in(source, call.args[0])
@@ -166,10 +313,15 @@ def form_errors() -> set[str]:
     return found
 
 
-def abort_reasons() -> set[str]:
-    """Return why flows end, apart from what Home Assistant has texts for."""
+def abort_reasons(*, repairs: bool = False) -> set[str]:
+    """Return why flows end, apart from what Home Assistant has texts for.
+
+    Flows that repair something have their texts with the issue.
+    """
     found: set[str] = set()
     for source, call, name in calls():
+        if (source.name == "repairs") is not repairs:
+            continue
         if "abort" in name:
             found |= keys_in(source, argument(call, "reason"))
         if name == "_abort_if_unique_id_configured":
@@ -224,35 +376,38 @@ def points() -> list[Point]:
     rows = [row.point for profile in PROFILES.values() for row in profile]
     return [
         point
-        for point in (*rows, CONNECTED, PROBLEM, ALARMS)
+        for point in (*rows, CONNECTED, PROBLEM, ALARMS, SYNC_CLOCK)
         if point.visibility is not Visibility.RAW
     ]
 
 
+def shown_points() -> list[tuple[Platform, Point]]:
+    """Return every entity there may be: settings are shown, or changed with a control."""
+    return [
+        (shown, point)
+        for point in points()
+        for shown in {platform(point, may_write=may) for may in (False, True)}
+        if shown is not None
+    ]
+
+
 def test_every_entity_has_a_name_and_a_text_for_each_state() -> None:
-    for point in points():
-        texts = part(
-            ENGLISH, "entity", presentation(point).platform, point.translation_key
-        )
+    for shown, point in shown_points():
+        texts = part(ENGLISH, "entity", shown, point.translation_key)
         assert texts.get("name"), point.key
         assert placeholders(texts["name"]) == ({"n"} if point.index else set())
-        if presentation(point).platform is not Platform.BINARY_SENSOR:
-            assert set(point.options) <= set(texts.get("state", ())), point.key
+        assert set(point.options) <= set(texts.get("state", ())), point.key
 
 
 def test_every_text_of_an_entity_is_of_a_point() -> None:
-    used = {
-        (presentation(point).platform.value, point.translation_key): point
-        for point in points()
-    }
     options: dict[tuple[str, str], set[str]] = {}
-    for point in points():
-        name = presentation(point).platform.value, point.translation_key
+    for shown, point in shown_points():
+        name = shown.value, point.translation_key
         options.setdefault(name, set()).update(point.options)
-    for platform, entities in ENGLISH["entity"].items():
+    for domain, entities in ENGLISH["entity"].items():
         for key, texts in entities.items():
-            assert (platform, key) in used
-            assert set(texts.get("state", ())) == options[platform, key]
+            assert (domain, key) in options
+            assert set(texts.get("state", ())) == options[domain, key]
 
 
 def test_every_kind_of_event_has_a_text() -> None:
@@ -269,23 +424,34 @@ def test_every_kind_of_event_has_a_text() -> None:
 
 
 def test_every_entity_without_a_device_class_has_an_icon() -> None:
-    for point in points():
-        shown = presentation(point)
-        if shown.device_class or shown.binary_class:
+    for shown, point in shown_points():
+        if has_device_class(shown, point):
             continue
-        assert part(ICONS, "entity", shown.platform, point.translation_key), point.key
+        assert part(ICONS, "entity", shown, point.translation_key), point.key
+
+
+def has_device_class(shown: Platform, point: Point) -> bool:
+    """Return whether Home Assistant knows an icon for an entity."""
+    match shown:
+        case Platform.NUMBER | Platform.SENSOR:
+            return presentation(point).device_class is not None
+        case Platform.BINARY_SENSOR:
+            return presentation(point).binary_class is not None
+        case _:
+            return False
 
 
 def test_every_icon_is_of_an_entity_and_its_states() -> None:
-    for platform, entities in ICONS["entity"].items():
+    for domain, entities in ICONS["entity"].items():
         for key, icons in entities.items():
-            texts = ENGLISH["entity"][platform][key]
+            texts = ENGLISH["entity"][domain][key]
             assert set(icons.get("state", ())) <= set(texts.get("state", ()))
 
 
-def test_generated_texts_and_icons_are_up_to_date() -> None:
-    path = ROOT / "scripts" / "build_translations.py"
-    spec = importlib.util.spec_from_file_location("build_translations", path)
+@pytest.mark.parametrize("name", ["build_translations", "build_docs"])
+def test_generated_texts_icons_and_pages_are_up_to_date(name: str) -> None:
+    path = ROOT / "scripts" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
@@ -337,7 +503,7 @@ def test_every_error_of_a_form_has_a_text_and_every_text_is_used() -> None:
         part(ENGLISH, "options", "error")
     )
     assert form_errors() <= texts
-    assert texts <= string_constants()
+    assert texts <= form_errors() | string_constants()
 
 
 def test_every_reason_to_abort_has_a_text_and_every_text_is_used() -> None:
@@ -389,7 +555,20 @@ def test_every_choice_of_a_selector_is_used() -> None:
         if name == "SelectSelectorConfig"
         for key in keys_in(source, argument(call, "translation_key"))
     }
-    assert used == set(part(ENGLISH, "selector"))
+    choices = choices_of_actions()
+    assert used.isdisjoint(choices)
+    assert used | set(choices) == set(part(ENGLISH, "selector"))
+    for name, options in choices.items():
+        assert set(options) == set(ENGLISH["selector"][name]["options"])
+
+
+def test_actions_offer_the_modes_that_time_slots_have() -> None:
+    modes = {
+        point.options
+        for shown, point in shown_points()
+        if shown is Platform.SELECT and point.key.startswith("tou")
+    }
+    assert modes == {tuple(choices_of_actions()["slot_mode"])}
 
 
 # -- forms as they are shown -----------------------------------------------------------------
@@ -450,6 +629,23 @@ async def test_options_have_all_their_texts(
     await assert_has_texts(flow, start, ENGLISH["options"])
 
 
+async def test_the_acknowledgement_has_all_its_texts(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> None:
+    flow = hass.config_entries.options
+    result = await flow.async_init(entry.entry_id)
+    result = await flow.async_configure(
+        result["flow_id"], {CONF_WRITE_ACCESS: WRITE_CONFIRM}
+    )
+    assert result["step_id"] == "acknowledge"
+    step = ENGLISH["options"]["step"]["acknowledge"]
+    given = set(result["description_placeholders"] or ())
+    assert placeholders(step["title"], step["description"]) == given
+    schema = result["data_schema"]
+    assert schema is not None
+    assert_fields_have_texts(schema, step)
+
+
 async def assert_has_texts(
     flow: FlowManager[Any, Any, Any],
     start: Callable[[], Awaitable[FlowResult]],
@@ -497,29 +693,81 @@ def assert_fields_have_texts(schema: probatio.Schema, step: Texts) -> None:
 
 def test_every_error_that_is_raised_has_a_text_and_every_text_is_used() -> None:
     texts = part(ENGLISH, "exceptions")
-    assert translated(issues=False) <= set(texts)
-    assert set(texts) <= translated(issues=False) | string_constants()
+    of_writes = {key for key, _ in write_errors()}
+    assert translated(issues=False) | of_writes == set(texts)
     assert all(set(text) == {"message"} for text in texts.values())
 
 
 def names_in(source: Source, node: ast.expr | None) -> set[object] | None:
-    """Return the keys of a dictionary, also of one that a function of the module returns.
+    """Return the keys of a dictionary, also of one that the module makes elsewhere.
 
     ``None`` if they cannot be told.
     """
     match node:
         case None:
             return set()
-        case ast.Dict(keys=keys) if None not in keys:
-            return {source.value_of(key) for key in keys if key}
+        case ast.Dict(keys=keys, values=values):
+            names: set[object] = set()
+            for key, value in zip(keys, values, strict=True):
+                if key is not None:
+                    names.add(source.value_of(key))
+                elif (merged := names_in(source, value)) is not None:
+                    names |= merged
+                else:
+                    return None
+            return names
+        case ast.Name():
+            return names_in_one_of(source, assigned_to(source, node)) or names_passed(
+                source, node
+            )
         case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
-            for function in ast.walk(source.tree):
-                match function:
-                    case ast.FunctionDef(body=[*_, ast.Return(value=value)]) if (
-                        function.name == name and value is not None
-                    ):
-                        return names_in(source, value)
+            return names_in_one_of(source, returned_by(source, name))
+        case ast.Attribute(value=ast.Name(id="self"), attr=name):
+            return names_in_one_of(source, returned_by(source, name))
+        case ast.Attribute(value=ast.Name() as owner, attr="details"):
+            return details_of(source, owner)
+        case ast.Attribute(attr=name):
+            made = (
+                argument(call, name) for other, call, _ in calls() if other is source
+            )
+            return names_in_one_of(source, (value for value in made if value))
     return None
+
+
+def names_passed(source: Source, name: ast.Name) -> set[object] | None:
+    """Return the names that are always handed to ``**name`` of the function around it."""
+    function = function_around(source, name)
+    if function is None or (kwarg := function.args.kwarg) is None:
+        return None
+    passed = [
+        {item.arg for item in call.keywords}
+        for other, call, called in calls()
+        if other is source and called == function.name and kwarg.arg == name.id
+    ]
+    return set().union(passed[0].intersection(*passed)) if passed else None
+
+
+def details_of(source: Source, error: ast.Name) -> set[object] | None:
+    """Return what errors of the class of a parameter always tell."""
+    function = function_around(source, error)
+    for parameter in function.args.args if function else ():
+        if parameter.arg == error.id and isinstance(parameter.annotation, ast.Name):
+            key = WRITE_ERRORS[parameter.annotation.id].key
+            told = [words for known, words in write_errors() if known == key]
+            return set().union(told[0].intersection(*told)) if told else None
+    return None
+
+
+def names_in_one_of(source: Source, nodes: Iterable[ast.expr]) -> set[object] | None:
+    """Return the keys of a dictionary that stands in one place only."""
+    found = [*nodes]
+    return names_in(source, found[0]) if len(found) == 1 else None
+
+
+def test_writes_that_fail_are_given_what_their_texts_name() -> None:
+    for key, words in write_errors():
+        text = ENGLISH["exceptions"][key]["message"]
+        assert placeholders(text) <= words, key
 
 
 def test_errors_are_given_what_their_texts_name() -> None:
@@ -539,25 +787,116 @@ def test_errors_are_given_what_their_texts_name() -> None:
 
 def test_every_issue_has_texts_and_every_text_is_used() -> None:
     texts = part(ENGLISH, "issues")
-    assert translated(issues=True) <= set(texts)
-    assert set(texts) <= translated(issues=True) | string_constants()
+    assert translated(issues=True) == set(texts)
     for text in texts.values():
         assert "title" in text
         assert ("description" in text) is not ("fix_flow" in text)
 
 
+def test_every_repair_has_texts_for_its_steps_and_ends() -> None:
+    shown = {
+        key
+        for source, call, name in calls()
+        if source.name == "repairs" and name == "async_show_form"
+        for key in keys_in(source, argument(call, "step_id"))
+    }
+    repairs = [
+        text["fix_flow"] for text in ENGLISH["issues"].values() if "fix_flow" in text
+    ]
+    assert repairs
+    for repair in repairs:
+        assert set(repair["step"]) == shown == {"confirm"}
+        assert set(repair["abort"]) == abort_reasons(repairs=True)
+
+
+def test_issues_and_repairs_are_given_what_their_texts_name() -> None:
+    checked = set()
+    for source, call, name in calls():
+        if not name.endswith("create_issue"):
+            continue
+        names = names_in(source, argument(call, "translation_placeholders"))
+        for key in keys_in(source, argument(call, "translation_key")):
+            for path, text in leaves(ENGLISH["issues"][key]):
+                if "abort" not in path and names is not None:
+                    assert placeholders(str(text)) <= names, (key, path)
+                    checked.add(key)
+    assert {
+        key for key in ENGLISH["issues"] if key.startswith(CONFIRM_ISSUE)
+    } <= checked
+    for source, call, name in calls():
+        if source.name == "repairs" and "abort" in name:
+            words = names_in(source, argument(call, "description_placeholders"))
+            assert words is not None
+            for key in keys_in(source, argument(call, "reason")):
+                for issue in ENGLISH["issues"].values():
+                    text = part(issue, "fix_flow", "abort").get(key, "")
+                    assert placeholders(text) <= words, key
+
+
+# -- actions ----------------------------------------------------------------------------------
+
+
+@cache
+def actions() -> Texts:
+    """Return the description of the actions."""
+    described: Texts = yaml.safe_load(SERVICES.read_text())
+    return described
+
+
+def fields_and_sections(action: str) -> tuple[Texts, Texts]:
+    """Return the fields of an action, those in sections too, and the sections."""
+    fields: Texts = {}
+    groups: Texts = {}
+    for key, field in (actions()[action] or {}).get("fields", {}).items():
+        if "fields" in field:
+            groups[key] = field
+            fields |= field["fields"]
+        else:
+            fields[key] = field
+    return fields, groups
+
+
+def choices_of_actions() -> dict[str, list[str]]:
+    """Return the options of each selector that has texts of its own."""
+    return {
+        select["translation_key"]: select["options"]
+        for action in actions()
+        for field in fields_and_sections(action)[0].values()
+        if "translation_key" in (select := (field["selector"].get("select") or {}))
+    }
+
+
 def test_every_action_and_its_fields_have_texts_and_an_icon() -> None:
-    actions = yaml.safe_load(SERVICES.read_text()) if SERVICES.exists() else {}
-    assert set(actions) == set(part(ENGLISH, "services"))
-    assert set(actions) == set(part(ICONS, "services"))
-    for name, action in actions.items():
-        texts = ENGLISH["services"][name]
-        assert {"name", "description"} <= set(texts)
-        fields = (action or {}).get("fields", {})
-        assert set(fields) == set(texts.get("fields", ()))
-        for text in texts.get("fields", {}).values():
-            assert {"name", "description"} <= set(text)
-        assert set(ICONS["services"][name]) <= {"service", "sections"}
+    assert set(actions()) == set(part(ENGLISH, "services"))
+    assert set(actions()) == set(part(ICONS, "services"))
+    for action in actions():
+        texts = ENGLISH["services"][action]
+        assert set(texts) <= {"name", "description", "fields", "sections"}
+        fields, groups = fields_and_sections(action)
+        assert set(fields) == set(part(texts, "fields"))
+        assert set(groups) == set(part(texts, "sections"))
+        for text in (
+            texts,
+            *part(texts, "fields").values(),
+            *part(texts, "sections").values(),
+        ):
+            assert text.get("name"), action
+            assert text.get("description"), action
+        icons = ICONS["services"][action]
+        assert set(icons) <= {"service", "sections"}
+        assert set(part(icons, "sections")) <= set(groups)
+
+
+def test_every_action_is_described_as_it_is() -> None:
+    """What a dashboard offers is what the action takes."""
+    assert set(actions()) == set(ACTIONS)
+    for name, (_, schema, _) in ACTIONS.items():
+        described, _ = fields_and_sections(name)
+        fields = {str(marker): marker for marker in schema.schema}
+        assert set(described) == set(fields), name
+        for key, field in described.items():
+            required = isinstance(fields[key], probatio.Required)
+            assert field.get("required", False) is required, (name, key)
 
 
 # -- what the validator checks -------------------------------------------------------------------

@@ -5,16 +5,34 @@ from typing import Final
 
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import config_validation as cv, device_registry as dr
+from homeassistant.helpers import (
+    config_validation as cv,
+    device_registry as dr,
+    issue_registry as ir,
+)
+from homeassistant.helpers.typing import ConfigType
 
+from .clock_sync import async_start_clock_sync
 from .const import CONF_KIND, DOMAIN, KIND_GROWATT
 from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator
 from .coordinators.growatt import GrowattCoordinator
 from .devices import is_present, register_devices
+from .entity import forget_replaced_entities
+from .services import async_setup_services
+from .writing import ledger_store, wrong_device_issue
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
-PLATFORMS: Final = (Platform.BINARY_SENSOR, Platform.EVENT, Platform.SENSOR)
+PLATFORMS: Final = (
+    Platform.BINARY_SENSOR,
+    Platform.BUTTON,
+    Platform.EVENT,
+    Platform.NUMBER,
+    Platform.SELECT,
+    Platform.SENSOR,
+    Platform.SWITCH,
+    Platform.TIME,
+)
 
 COORDINATORS: Final[
     Mapping[
@@ -23,19 +41,35 @@ COORDINATORS: Final[
 ] = {KIND_GROWATT: GrowattCoordinator}
 
 
+async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
+    """Register the actions: they are there also while no entry is set up."""
+    async_setup_services(hass)
+    return True
+
+
 async def async_setup_entry(hass: HomeAssistant, entry: LocalSolarConfigEntry) -> bool:
     """Set up the devices of an entry."""
     coordinator = COORDINATORS[entry.data[CONF_KIND]](hass, entry)
     await coordinator.async_config_entry_first_refresh()
     entry.runtime_data = coordinator
     register_devices(hass, entry)
+    forget_replaced_entities(hass, entry)
+    await coordinator.async_open_writing()
+    async_start_clock_sync(hass, entry)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     return True
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: LocalSolarConfigEntry) -> bool:
     """Release everything an entry holds; the shared link goes with its last user."""
+    await entry.runtime_data.async_close_writing()
     return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+
+
+async def async_remove_entry(hass: HomeAssistant, entry: LocalSolarConfigEntry) -> None:
+    """Forget what is kept of its devices beside the entry."""
+    ir.async_delete_issue(hass, DOMAIN, wrong_device_issue(entry))
+    await ledger_store(hass, entry).async_remove()
 
 
 async def async_remove_config_entry_device(

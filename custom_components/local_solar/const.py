@@ -16,6 +16,14 @@ CONF_SPACING: Final = "message_spacing"
 CONF_MAX_WORDS: Final = "max_words"
 CONF_PROFILE: Final = "profile"
 
+CONF_WRITE_ACCESS: Final = "write_access"
+WRITE_DISABLED: Final = "disabled"
+WRITE_CONFIRM: Final = "confirm"
+CONF_SYNC_CLOCK: Final = "sync_clock_daily"
+CONF_WORK_MODE: Final = "work_mode"
+"""Which of its two meanings the work mode of a hybrid has."""
+WORK_MODE_UNKNOWN: Final = "unknown"
+
 KIND_GROWATT: Final = "growatt"
 
 DEFAULT_UNIT_ID: Final = 1

@@ -4,13 +4,16 @@ from collections.abc import Iterator
 from typing import override
 
 from homeassistant.const import Platform
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
+from . import quantities
 from .const import DOMAIN
-from .coordinators.base import LocalSolarCoordinator, unique_id
-from .points import Device, Point, PointId, Value, Visibility
-from .quantities import entity_category, presentation
+from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator, unique_id
+from .points import Device, Point, PointId, Value, Wanted
+from .writing import Asker
 
 
 def points_on(
@@ -20,8 +23,38 @@ def points_on(
     return (
         (device, point)
         for device, point in coordinator.points()
-        if presentation(point).platform is platform
+        if quantities.platform(point, may_write=coordinator.may_write) is platform
     )
+
+
+@callback
+def forget_replaced_entities(hass: HomeAssistant, entry: LocalSolarConfigEntry) -> None:
+    """Remove sensors that have become controls, or the other way round.
+
+    Switching writing on or off does that. A control is enabled if the
+    sensor was; a sensor that comes back is as it was before.
+    """
+    coordinator = entry.runtime_data
+    platforms = {
+        unique_id((device.identity.id, point.key)): quantities.platform(
+            point, may_write=coordinator.may_write
+        )
+        for device, point in coordinator.points()
+    }
+    registry = er.async_get(hass)
+    for old in er.async_entries_for_config_entry(registry, entry.entry_id):
+        platform = platforms.get(old.unique_id, old.domain)
+        if platform == old.domain:
+            continue
+        registry.async_remove(old.entity_id)
+        if platform is not None and old.disabled_by is None:
+            registry.async_get_or_create(
+                platform,
+                DOMAIN,
+                old.unique_id,
+                suggested_object_id=old.entity_id.partition(".")[2],
+                config_entry=entry,
+            )
 
 
 class LocalSolarEntity(CoordinatorEntity[LocalSolarCoordinator]):
@@ -40,9 +73,11 @@ class LocalSolarEntity(CoordinatorEntity[LocalSolarCoordinator]):
         self._attr_translation_key = point.translation_key
         if point.index is not None:
             self._attr_translation_placeholders = {"n": str(point.index)}
-        self._attr_entity_category = entity_category(point)
-        self._attr_entity_registry_enabled_default = (
-            point.visibility is Visibility.SHOWN
+        self._attr_entity_category = quantities.entity_category(
+            point, may_write=coordinator.may_write
+        )
+        self._attr_entity_registry_enabled_default = coordinator.is_enabled_at_first(
+            point
         )
         self._attr_device_info = DeviceInfo(identifiers={(DOMAIN, device.identity.id)})
 
@@ -56,3 +91,17 @@ class LocalSolarEntity(CoordinatorEntity[LocalSolarCoordinator]):
     def available(self) -> bool:
         """Whether the last read of this very point succeeded."""
         return super().available and self.coordinator.has(self.point_id)
+
+
+class LocalSolarControl(LocalSolarEntity):
+    """Base of entities that change something. They keep showing what the device holds."""
+
+    async def async_ask_for(self, wanted: Wanted) -> None:
+        """Ask for a change: it waits in the repairs, and this raises that it does.
+
+        Raises ``ServiceValidationError`` or ``HomeAssistantError``.
+        """
+        writing = self.coordinator.writing
+        assert writing is not None, "there are no controls while writing is off"
+        by = await Asker.async_of(self.hass, self._context, self.entity_id)
+        await writing.async_ask(*self.point_id, wanted, by)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, time
 from enum import Enum, StrEnum, auto
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -22,8 +23,60 @@ class Alarm:
     text: str
 
 
-type Value = bool | int | float | str | datetime | time | frozenset[Alarm]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeSlot:
+    """A part of the day and what the device does in it. ``mode`` is one of its options."""
+
+    start: time
+    end: time
+    mode: str
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeSlotChange:
+    """What is to become of a time slot. ``None`` leaves a part of it as it is."""
+
+    start: time | None = None
+    end: time | None = None
+    mode: str | None = None
+    enabled: bool | None = None
+
+    def then(self, later: TimeSlotChange) -> TimeSlotChange:
+        """Return this change and a later one as one."""
+        return TimeSlotChange(
+            start=self.start if later.start is None else later.start,
+            end=self.end if later.end is None else later.end,
+            mode=self.mode if later.mode is None else later.mode,
+            enabled=self.enabled if later.enabled is None else later.enabled,
+        )
+
+    def applied_to(self, slot: TimeSlot | None) -> TimeSlot | None:
+        """Return the slot after the change, ``None`` if it cannot be told from ``slot``."""
+        if slot is not None:
+            return TimeSlot(
+                start=slot.start if self.start is None else self.start,
+                end=slot.end if self.end is None else self.end,
+                mode=slot.mode if self.mode is None else self.mode,
+                enabled=slot.enabled if self.enabled is None else self.enabled,
+            )
+        if (
+            self.start is None
+            or self.end is None
+            or self.mode is None
+            or self.enabled is None
+        ):
+            return None
+        return TimeSlot(
+            start=self.start, end=self.end, mode=self.mode, enabled=self.enabled
+        )
+
+
+type Value = bool | int | float | str | datetime | time | TimeSlot | frozenset[Alarm]
 """What a point can hold. A value the device does not give is ``None`` or missing."""
+
+type Wanted = Value | TimeSlotChange
+"""What a point shall hold."""
 
 type Values = Mapping[str, Value | None]
 """Point key -> value of one device. ``None``: the device answered "not available".
@@ -68,6 +121,8 @@ class Quantity(StrEnum):
     CLOCK = auto()
     """Date and time of the device, in its own local time."""
     TIME_OF_DAY = auto()
+    TIME_SLOT = auto()
+    """A part of the day and what happens in it."""
     FLAG = auto()
     """True or false."""
     PROBLEM = auto()
@@ -76,6 +131,8 @@ class Quantity(StrEnum):
     """True while the device answers."""
     ALARMS = auto()
     """The faults and warnings there are now; shown as events when they come and go."""
+    COMMAND = auto()
+    """Something the device can be told to do. It has no value."""
 
     @property
     def is_counter(self) -> bool:
@@ -115,13 +172,22 @@ class Setting:
     """What may be written to a point, in engineering units.
 
     ``persistent`` marks a register kept in the device's flash or EEPROM, which
-    wears out: such writes are counted and spaced.
+    wears out: such writes are counted and spaced. ``persistent_while`` is the key of
+    a flag that makes it so while it is on.
     """
 
     minimum: float | None = None
     maximum: float | None = None
     step: float | None = None
     persistent: bool = True
+    persistent_while: str = ""
+    everyday: bool = False
+    """Whether its control is enabled as soon as writing is allowed."""
+    reads_back: bool = True
+    """Whether the register shows what was written; commands may not."""
+    found: tuple[float, float] | None = None
+    """What may be found there, where that is more than what may be set. A value beyond
+    shows that this firmware uses the register for something else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,3 +240,17 @@ class Device:
 
     identity: DeviceIdentity
     points: tuple[Point, ...]
+
+
+# -- keys that actions know by name; the same thing has the same key in every family --
+
+AC_CHARGE: Final = "ac_charge_enable"
+"""The setting that lets the battery charge from the grid."""
+
+SLOT_WITHOUT_GRID_CHARGE: Final = "slot_without_grid_charge"
+"""Doubt about a slot that charges the battery while the grid may not."""
+
+
+def slot_key(number: int) -> str:
+    """Return the key of a time slot as a whole, counted from 1."""
+    return f"tou{number}"

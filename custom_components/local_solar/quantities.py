@@ -94,6 +94,7 @@ PRESENTATIONS: Final[Mapping[Quantity, Presentation]] = {
         device_class=SensorDeviceClass.TIMESTAMP, diagnostic=True
     ),
     Quantity.TIME_OF_DAY: Presentation(),
+    Quantity.TIME_SLOT: Presentation(),
     Quantity.FLAG: Presentation(platform=Platform.BINARY_SENSOR),
     Quantity.PROBLEM: Presentation(
         platform=Platform.BINARY_SENSOR,
@@ -106,12 +107,33 @@ PRESENTATIONS: Final[Mapping[Quantity, Presentation]] = {
         diagnostic=True,
     ),
     Quantity.ALARMS: Presentation(platform=Platform.EVENT),
+    Quantity.COMMAND: Presentation(platform=Platform.BUTTON),
 }
+
+_CONTROLS: Final[Mapping[Quantity, Platform]] = {
+    Quantity.FLAG: Platform.SWITCH,
+    Quantity.STATE: Platform.SELECT,
+    Quantity.TIME_OF_DAY: Platform.TIME,
+    Quantity.COMMAND: Platform.BUTTON,
+}
+"""How a setting is changed; all other quantities are numbers."""
 
 
 def presentation(point: Point) -> Presentation:
     """Return how a point is shown."""
     return PRESENTATIONS[point.quantity]
+
+
+def platform(point: Point, *, may_write: bool) -> Platform | None:
+    """Return the platform of a point's entity: a control if it may be changed.
+
+    ``None`` if there is nothing to show, such as a command that must not be given.
+    """
+    if may_write and point.setting is not None:
+        return _CONTROLS.get(point.quantity, Platform.NUMBER)
+    if point.quantity is Quantity.COMMAND:
+        return None
+    return presentation(point).platform
 
 
 def precision(point: Point) -> int | None:
@@ -122,8 +144,13 @@ def precision(point: Point) -> int | None:
     return decimals
 
 
-def entity_category(point: Point) -> EntityCategory | None:
-    """Return the category of a point's entity."""
+def entity_category(point: Point, *, may_write: bool) -> EntityCategory | None:
+    """Return the category of a point's entity.
+
+    Controls are configuration: switching a whole area off must not switch inverters off.
+    """
+    if may_write and point.setting is not None:
+        return EntityCategory.CONFIG
     if point.diagnostic or presentation(point).diagnostic:
         return EntityCategory.DIAGNOSTIC
     return None

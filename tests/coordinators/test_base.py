@@ -3,19 +3,24 @@
 from datetime import timedelta
 from itertools import pairwise
 import logging
+from typing import override
 
 from freezegun.api import FrozenDateTimeFactory
 from modbus_connection import IllegalDataAddressError, ModbusTimeoutError
 from modbus_connection.mock import ReadEvent
 import pytest
 
+from custom_components.local_solar.const import CONF_WRITE_ACCESS
 from custom_components.local_solar.coordinators.base import (
     FIRST_PROBE,
     LAST_PROBE,
     POLL_INTERVAL,
     REPORT_INTERVAL,
+    LocalSolarCoordinator,
 )
 from custom_components.local_solar.entity import LocalSolarEntity
+from custom_components.local_solar.modbus.image import Space
+from custom_components.local_solar.points import PointId, Value
 from homeassistant.const import (
     EVENT_STATE_CHANGED,
     EVENT_STATE_REPORTED,
@@ -28,6 +33,7 @@ from homeassistant.core import (
     HomeAssistant,
     callback,
 )
+from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers import entity_registry as er
 from tests.common import (
     Link,
@@ -35,6 +41,7 @@ from tests.common import (
     coordinator_of,
     enable,
     entity_id_of,
+    make_entry,
     pass_time,
     set_up,
     state_of,
@@ -539,3 +546,81 @@ async def test_counter_keeps_its_value_while_its_block_fails(
         await pass_time(hass, freezer, 60)
     after = state_of(hass, entry, "battery_charge_energy_total", battery=True).state
     assert after == before
+
+
+# -- settings -------------------------------------------------------------------------
+
+
+class _Plain(LocalSolarCoordinator):
+    """Polls devices that have neither registers nor settings."""
+
+    @override
+    async def _async_poll(
+        self, wanted: set[PointId]
+    ) -> dict[str, dict[str, Value | None]]:
+        return {}
+
+    @override
+    async def _async_probe(self) -> bool:
+        return True
+
+
+async def test_family_without_registers_says_so(
+    hass: HomeAssistant, link: Link
+) -> None:
+    entry = await make_entry(hass, link.units[1])
+    coordinator = _Plain(hass, entry)
+    assert not coordinator.drivers()
+    coordinator.show_setting("active_power_limit")
+    for ask in (
+        coordinator.async_read_register("active_power_limit"),
+        coordinator.async_read_registers(Space.HOLDING, 3, 1),
+        coordinator.async_dump_registers(),
+    ):
+        with pytest.raises(ServiceValidationError) as err:
+            await ask
+        assert err.value.translation_key == "no_registers"
+        assert err.value.translation_placeholders == {"device": entry.title}
+
+
+async def test_nothing_is_shown_before_the_first_poll(
+    hass: HomeAssistant, link: Link
+) -> None:
+    coordinator = _Plain(hass, await make_entry(hass, link.units[1]))
+    coordinator.show({"device": {"active_power_limit": 80}})
+    assert not coordinator.data
+
+
+async def test_newer_value_is_shown_at_once_if_it_is_shown_at_all(
+    hass: HomeAssistant, link: Link
+) -> None:
+    entry = await set_up(hass, link.units[1])
+    await enable(hass, entry, "active_power_limit")
+    coordinator = coordinator_of(entry)
+    others = {
+        state.entity_id: state.state
+        for state in hass.states.async_all()
+        if state.entity_id != entity_id_of(hass, entry, "active_power_limit")
+    }
+    assert entry.unique_id is not None
+    coordinator.show(
+        {entry.unique_id: {"active_power_limit": 42, "export_limit_rate": 7}}
+    )
+    assert state_of(hass, entry, "active_power_limit").state == "42"
+    assert {key: hass.states.get(key).state for key in others} == others  # type: ignore[union-attr]
+    assert not coordinator.has((entry.unique_id, "export_limit_rate"))
+
+
+async def test_writing_is_on_only_if_the_owner_said_so(
+    hass: HomeAssistant, link: Link
+) -> None:
+    for access, may_write in (("disabled", False), ("confirm", True), ("on", False)):
+        entry = await make_entry(
+            hass, link.units[1], options={CONF_WRITE_ACCESS: access}
+        )
+        coordinator = _Plain(hass, entry)
+        assert coordinator.may_write is may_write
+        await coordinator.async_open_writing()
+        assert (coordinator.writing is not None) is may_write
+        await coordinator.async_close_writing()
+        await hass.config_entries.async_remove(entry.entry_id)

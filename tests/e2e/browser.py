@@ -91,8 +91,26 @@ for (const input of nodes(document.body)) {
   for (let up = input; up; up = up.parentNode ?? up.host) {
     if (up.nodeName && up.nodeName.startsWith("HA-SELECTOR")) break;
     if (typeof up.label === "string") labels.push(up.label);
+    if (up.nodeName === "HUI-NUMBER-ENTITY-ROW") {
+      const name = up.hass.states[up._config.entity].attributes.friendly_name;
+      if (name.endsWith(` ${arguments[0]}`)) return input;
+    }
   }
   if (labels.includes(arguments[0])) return input;
+}
+return null;
+"""
+)
+
+_FIND_BUTTON: Final = (
+    _WALK
+    + """
+for (const button of nodes(document.body)) {
+  if (!["HA-ICON-BUTTON", "HA-SWITCH"].includes(button.nodeName)) continue;
+  if (!visible(button)) continue;
+  for (let up = button; up && up.nodeName !== "HA-FORM"; up = up.parentNode ?? up.host) {
+    if (up.label === arguments[0]) return button;
+  }
 }
 return null;
 """
@@ -200,6 +218,52 @@ class Page:
 
         self.wait_until(is_filled, f"{label!r} cannot be filled in")
 
+    def press(self, label: str) -> None:
+        """Click the first button without a text, or switch, that has this label."""
+
+        def is_pressed() -> bool:
+            button = cast(WebElement | None, self._run(_FIND_BUTTON, label))
+            with suppress(WebDriverException):
+                if button is not None:
+                    button.click()
+                    return True
+            return False
+
+        self.wait_until(is_pressed, f"{label!r} cannot be pressed")
+
+    def leave(self, label: str) -> None:
+        """Go on from a field to the next one, which takes over what was typed."""
+
+        def is_left() -> bool:
+            field = cast(WebElement | None, self._run(_FIND_INPUT, label))
+            if field is not None:
+                field.send_keys(Keys.TAB)
+            return field is not None
+
+        self.wait_until(is_left, f"there is no field {label!r}")
+
+    def content_of(self, label: str) -> str:
+        """Return what is in a field, an empty text if there is none."""
+        field = cast(WebElement | None, self._run(_FIND_INPUT, label))
+        return str(field.get_property("value")) if field is not None else ""
+
+    def scroll_to(self, text: str) -> None:
+        """Bring what reads ``text`` to the top of the window."""
+        for element in self._run(_FIND_TEXT, text)[:1]:
+            self._run("arguments[0].scrollIntoView({block: 'start'});", element)
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the window a size, in pixels."""
+        self._driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {
+                "width": width,
+                "height": height,
+                "deviceScaleFactor": 1,
+                "mobile": False,
+            },
+        )
+
     def take_picture(self, name: str) -> None:
         """Take a picture, once all icons are there and nothing moves any more."""
         end = time.monotonic() + PATIENCE
@@ -244,13 +308,11 @@ def opened_page(
         options.add_argument(flag)
     chrome = Chrome(options=options, service=Service(driver))
     try:
-        chrome.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False},
-        )
+        page = Page(chrome, url, screenshots)
+        page.resize(WIDTH, HEIGHT)
         chrome.execute_cdp_cmd(
             "Emulation.setTimezoneOverride", {"timezoneId": time_zone}
         )
-        yield Page(chrome, url, screenshots)
+        yield page
     finally:
         chrome.quit()

@@ -17,7 +17,7 @@ from demo.home_assistant import free_port
 from demo.house import PASSWORD, USER, House
 from demo.plant import Address
 
-from .browser import Page, find_browser, opened_page
+from .browser import HEIGHT, WIDTH, Page, find_browser, opened_page
 from .conftest import TIME_ZONE
 
 BROWSER = find_browser()
@@ -32,6 +32,7 @@ pytestmark = [
 HYBRID = "Growatt MIN 6000TL-XH"
 BATTERY = "Growatt ARK battery"
 PV_INVERTER = "Growatt MIN 5000TL-X"
+SETTING = "Charge stop SOC"
 OVER_TCP, OVER_RTU_TCP = FAMILIES["growatt"]
 
 KEPT = os.environ.get("LOCAL_SOLAR_SCREENSHOTS")
@@ -126,6 +127,94 @@ def test_the_device_page_shows_live_values(page: Page, hybrid: list[str]) -> Non
 def _watts(page: Page) -> int:
     power = re.fullmatch(r"([\d,]+) W", page.value_of("PV power"))
     return int(power[1].replace(",", "")) if power else 0
+
+
+@pytest.fixture(scope="module")
+def battery(page: Page, house: House, runner: asyncio.Runner, hybrid: list[str]) -> str:
+    """The path of the battery's page, after the owner has switched writing on."""
+    page.open("/config/integrations/integration/local_solar")
+    page.press("Configure")
+    page.click("Off: read only")
+    page.click("On: each change must be confirmed", last=True)
+    page.click("Submit")
+    page.wait_for("Before you switch on changing settings")
+    page.take_picture("write-access")
+    page.press("I understand that I change my inverter at my own risk")
+    page.click("Submit")
+    page.wait_for("Options successfully saved.")
+    page.click("Finish")
+    return f"/config/devices/device/{runner.run(_battery_id(house))}"
+
+
+@pytest.fixture
+def wide(page: Page) -> Iterator[Page]:
+    """A window that is wide enough for names and values of settings."""
+    page.resize(1600, 1000)
+    yield page
+    page.resize(WIDTH, HEIGHT)
+
+
+async def _battery_id(house: House) -> str:
+    entries = [entry.id for entry in await house.client.entries(DOMAIN)]
+    devices = await house.client.devices(entries)
+    return next(device.id for device in devices if device.name == BATTERY)
+
+
+async def _held(house: House) -> object:
+    """Return what the battery holds for the setting, asked now."""
+    answer = await house.client.ask(
+        f"{DOMAIN}.read_register",
+        device_id=await _battery_id(house),
+        register="charge_stop_soc",
+    )
+    return answer["value"]
+
+
+def _wait_for_value(page: Page, value: str) -> None:
+    page.wait_until(
+        lambda: page.content_of(SETTING) == value,
+        f"{SETTING} is not shown as {value}",
+        seconds=40,
+    )
+
+
+def test_a_number_that_is_typed_waits_for_its_confirmation(
+    wide: Page, battery: str, house: House, runner: asyncio.Runner
+) -> None:
+    wide.open(battery)
+    _wait_for_value(wide, "96")
+    wide.scroll_to("Configuration")
+    wide.take_picture("controls")
+
+    wide.fill(SETTING, "95")
+    wide.leave(SETTING)
+    wide.wait_for_part("Nothing was changed yet")
+    wide.take_picture("write-pending")
+    assert runner.run(_held(house)) == 96
+    # The field keeps what was typed until the page is opened anew.
+    wide.open(battery)
+    _wait_for_value(wide, "96")
+
+
+def test_submit_in_the_repairs_makes_the_change(
+    page: Page, battery: str, house: House, runner: asyncio.Runner
+) -> None:
+    page.open("/config/repairs")
+    page.click(f"Confirm: {SETTING} of {BATTERY}")
+    page.wait_for("Submit")
+    page.take_picture("repair")
+    assert runner.run(_held(house)) == 96
+
+    page.click("Submit")
+    page.wait_for_part("issue is repaired")
+    assert runner.run(_held(house)) == 95
+
+
+def test_a_confirmed_change_is_shown(wide: Page, battery: str) -> None:
+    wide.open(battery)
+    _wait_for_value(wide, "95")
+    wide.wait_for_part(f"{SETTING} was changed from 96 % to 95 %")
+    wide.take_picture("write-done")
 
 
 def test_the_dashboards_show_the_devices(

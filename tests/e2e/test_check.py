@@ -21,11 +21,20 @@ STRINGS = [
     for n, value in ((1, "1800.0"), (2, "1200.0"))
 ]
 
+BUTTON = replace(
+    PV_POWER, entity_id="button.inverter_x", entity="X", value="unknown", unit=""
+)
 OTHER = replace(PV_POWER, entity="Another", key="load_power")
 
 
 def test_values_that_can_be_true_raise_no_doubts() -> None:
     assert doubts([PV_POWER, *STRINGS]) == []
+
+
+def test_a_button_that_was_never_pressed_raises_no_doubts() -> None:
+    assert doubts([PV_POWER, BUTTON]) == []
+    unavailable = replace(BUTTON, value="unavailable")
+    assert doubts([PV_POWER, unavailable]) == ["Inverter: X shows unavailable"]
 
 
 @pytest.mark.parametrize(

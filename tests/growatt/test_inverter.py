@@ -31,6 +31,7 @@ from custom_components.local_solar.growatt.inverter import (
     PROBLEM,
     REPLACED_AFTER,
     SETS_KEPT,
+    SYNC_CLOCK,
     Inverter,
     Poll,
     WrongInverterError,
@@ -42,7 +43,7 @@ from custom_components.local_solar.growatt.masking import (
 )
 from custom_components.local_solar.growatt.models import Family
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
-from custom_components.local_solar.growatt.profiles.profile import Profile
+from custom_components.local_solar.growatt.profiles.profile import Part, Profile
 from custom_components.local_solar.modbus import reader as reader_module
 from custom_components.local_solar.modbus.codecs import Text
 from custom_components.local_solar.modbus.image import RegisterImage
@@ -258,10 +259,19 @@ async def test_everything_offered_of_the_recorded_inverter_can_be_read(
     live: Bench,
 ) -> None:
     wanted = set(live.points(Visibility.SHOWN, Visibility.OFFERED))
+    commands = live.own(SYNC_CLOCK.key)
+    assert commands < wanted
     poll = await live.poll(wanted)
     assert not poll.failed
-    for device, key in wanted:
+    for device, key in wanted - commands:
         assert key in poll.snapshot[device], key
+
+
+async def test_a_command_costs_no_reading(live: Bench) -> None:
+    poll = await live.poll(live.own(SYNC_CLOCK.key))
+    assert live.requests == []
+    assert not poll.failed
+    assert not any(poll.snapshot.values())
 
 
 # -- what is there --------------------------------------------------------------------------
@@ -303,6 +313,65 @@ def test_parts_have_points_only_where_they_are(
     assert without.register(key) is None
     assert with_it.register(key) is not None
     assert with_it.register(key.replace("2", "3")) is None or "2" not in key
+
+
+@pytest.mark.parametrize(
+    ("work_mode", "key", "options"),
+    [
+        (None, None, ()),
+        (
+            Part.PRIORITY_MODE,
+            "priority_mode",
+            ("load_first", "battery_first", "grid_first"),
+        ),
+        (Part.SYSTEM_MODE, "system_mode", ("default", "retrofit", "parallel")),
+    ],
+)
+def test_the_work_mode_is_a_setting_only_if_its_meaning_is_known(
+    clock: FakeClock, work_mode: Part | None, key: str | None, options: tuple[str, ...]
+) -> None:
+    inverter = Inverter(
+        ScriptedUnit(clock), WITH_BATTERY, spacing=0.85, work_mode=work_mode
+    )
+    found = {
+        row.key: row.point.options
+        for row in inverter.rows
+        if row.address == 3018 and row.point.setting is not None
+    }
+    assert found == ({key: options} if key else {})
+
+
+def test_a_us_model_has_settings_but_no_slot_among_them(clock: FakeClock) -> None:
+    def settings(family: Family) -> set[str]:
+        identified = replace(WITH_BATTERY, family=family, profile=family.value)
+        rows = Inverter(ScriptedUnit(clock), identified, spacing=0.85).rows
+        return {row.key for row in rows if row.point.setting is not None}
+
+    ours, theirs = settings(Family.MIN_TL_XH), settings(Family.MIN_TL_XH_US)
+    assert {"tou1", "tou1_start", "tou9_end"} <= ours
+    assert theirs == {key for key in ours if not key.startswith("tou")}
+
+
+@pytest.mark.parametrize(
+    "found",
+    [{"profile": "min_tl_x"}, {"family": Family.MOD_TL3_XH}, {"guessed": True}],
+    ids=str,
+)
+def test_a_map_that_is_only_the_closest_one_has_no_settings(
+    clock: FakeClock, found: dict[str, object]
+) -> None:
+    inverter = Inverter(
+        ScriptedUnit(clock),
+        replace(WITH_BATTERY, **found),  # type: ignore[arg-type]
+        spacing=0.85,
+    )
+    assert not [row.key for row in inverter.rows if row.point.setting is not None]
+    assert not [
+        point.key
+        for device in inverter.devices
+        for point in device.points
+        if point.setting is not None
+    ]
 
 
 def test_what_needs_a_meter_is_not_shown_without_one(clock: FakeClock) -> None:
@@ -867,6 +936,77 @@ async def test_another_inverter_is_told_from_ours(bench: Bench) -> None:
     assert caught.value.expected == LONG_SERIAL
     assert caught.value.found == "SNL0OTHER1"
     assert str(caught.value) == f"expected {LONG_SERIAL}, found SNL0OTHER1"
+
+
+# -- looking at registers -----------------------------------------------------------------------------
+
+
+async def test_words_are_read_in_pieces_the_inverter_can_give(clock: FakeClock) -> None:
+    unit = ScriptedUnit(clock)
+    unit.holding.update({address: address for address in range(100)})
+    inverter = Inverter(unit, INVERTER, spacing=0.85, max_words=40)
+    assert await inverter.async_read_words(HOLDING, 5, 90) == list(range(5, 95))
+    assert unit.requests == [(HOLDING, 5, 40), (HOLDING, 45, 40), (HOLDING, 85, 10)]
+
+
+async def test_words_that_got_lost_are_asked_for_once_more(bench: Bench) -> None:
+    bench.unit.losses = [ModbusTimeoutError()]
+    assert await bench.inverter.async_read_words(HOLDING, 43, 1) == [5100]
+    bench.unit.losses = [ModbusTimeoutError(), ModbusTimeoutError()]
+    with pytest.raises(ModbusTimeoutError):
+        await bench.inverter.async_read_words(HOLDING, 43, 1)
+
+
+async def test_words_that_are_refused_are_not_asked_for_again(bench: Bench) -> None:
+    bench.unit.losses = [IllegalDataAddressError()]
+    bench.unit.read_events.clear()
+    with pytest.raises(IllegalDataAddressError):
+        await bench.inverter.async_read_words(HOLDING, 43, 1)
+    assert len(bench.requests) == 1
+
+
+def test_words_mean_the_points_that_lie_in_them_as_a_whole(hybrid: Bench) -> None:
+    # The first word of slot 1 alone, then both.
+    values = hybrid.inverter.values_in(HOLDING, 3038, [0x8000])
+    assert set(values) == {"tou1_start", "tou1_mode", "tou1_enabled"}
+    values = hybrid.inverter.values_in(HOLDING, 3038, [0x8000, 0x173B])
+    assert set(values) >= {"tou1", "tou1_start", "tou1_end"}
+    assert (
+        hybrid.inverter.values_in(INPUT, 3038, [0x8000, 0x173B])
+        .keys()
+        .isdisjoint(values)
+    )
+
+
+async def test_what_is_known_of_some_words_is_told_without_asking(
+    hybrid: Bench,
+) -> None:
+    whole = hybrid.inverter.register("tou1")
+    assert whole is not None
+    assert not any(hybrid.inverter.values_at([whole]).values())
+    await hybrid.poll(hybrid.of_battery("tou1_start", "tou1_end", "charge_stop_soc"))
+    hybrid.unit.read_events.clear()
+    known = hybrid.inverter.values_at([whole])
+    assert hybrid.requests == []
+    assert set(known[hybrid.inverter.battery_id]) == {
+        "tou1",
+        *(f"tou1_{part}" for part in ("start", "end", "mode", "enabled")),
+    }
+    assert known[hybrid.inverter.id] == {}
+
+
+@pytest.mark.parametrize(
+    ("address", "count"), [(30000, 1), (31999, 1), (29999, 2), (31000, 125)]
+)
+def test_registers_that_reset_off_grid_models_are_left_alone_if_it_may_be_one(
+    clock: FakeClock, address: int, count: int
+) -> None:
+    certain = bench_of(ScriptedUnit(clock), INVERTER).inverter
+    guessed = bench_of(ScriptedUnit(clock), replace(INVERTER, guessed=True)).inverter
+    assert certain.may_touch(address, count)
+    assert not guessed.may_touch(address, count)
+    assert guessed.may_touch(29000, 1000)
+    assert guessed.may_touch(32000, 1)
 
 
 # -- dumps --------------------------------------------------------------------------------------------

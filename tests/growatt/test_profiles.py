@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 import csv
+import dataclasses
 from datetime import datetime, time
 import json
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
 from custom_components.local_solar.growatt.profiles.profile import UNITS, Part, Profile
+from custom_components.local_solar.growatt.time_slots import SlotCodec
 from custom_components.local_solar.modbus.codecs import (
     CLOCK,
     HIGH_BYTE,
@@ -33,7 +35,13 @@ from custom_components.local_solar.modbus.codecs import (
 from custom_components.local_solar.modbus.errors import ValueNotRepresentableError
 from custom_components.local_solar.modbus.image import RegisterImage, Space
 from custom_components.local_solar.modbus.register import Decoder, Register
-from custom_components.local_solar.points import Quantity, Value, Visibility
+from custom_components.local_solar.points import (
+    Quantity,
+    TimeSlot,
+    TimeSlotChange,
+    Value,
+    Visibility,
+)
 
 SHARED: Final = Path(__file__).parents[3] / "shared"
 FACTS: Final = SHARED / "facts" / "growatt_registers.csv"
@@ -132,11 +140,10 @@ def test_numeric_settings_have_limits_that_can_be_written(profile: Profile) -> N
 
 @each_profile
 def test_a_row_that_shares_its_word_cannot_be_written_alone(profile: Profile) -> None:
-    places = Counter((row.space, row.address) for row in profile)
     shared = [
         row
         for row in profile
-        if row.point.setting is not None and places[row.space, row.address] > 1
+        if row.point.setting is not None and isinstance(row.codec, Bits | SharedWord)
     ]
     for row in shared:
         value: Value = next(iter(row.options.values())) if row.options else 1
@@ -144,7 +151,90 @@ def test_a_row_that_shares_its_word_cannot_be_written_alone(profile: Profile) ->
             value = time(12, 30)
         with pytest.raises(ValueNotRepresentableError):
             row.encode(value)
+        assert row.part_of is not None, row.key
     assert bool(shared) == profile.key.startswith("min_tl_xh")
+
+
+@each_profile
+def test_a_part_lies_in_the_words_of_the_whole_it_is_written_with(
+    profile: Profile,
+) -> None:
+    rows = {row.key: row for row in profile}
+    fields = {field.name for field in dataclasses.fields(TimeSlotChange)}
+    parts: dict[str, set[str]] = {}
+    for row in profile:
+        if row.part_of is None:
+            continue
+        key, part = row.part_of
+        whole = rows[key]
+        assert isinstance(whole.codec, SlotCodec), row.key
+        assert whole.space is row.space, row.key
+        assert whole.address <= row.address < row.end <= whole.end, row.key
+        assert whole.point.setting == row.point.setting, row.key
+        parts.setdefault(key, set()).add(part)
+    assert all(found == fields for found in parts.values())
+    assert set(parts) == {
+        row.key for row in profile if isinstance(row.codec, SlotCodec)
+    }
+
+
+@each_profile
+def test_settings_that_share_words_are_parts_of_one_whole_or_its_only_meaning(
+    profile: Profile,
+) -> None:
+    """Whoever writes one setting must not change another one unseen."""
+    owner: dict[tuple[Space, int], str] = {}
+    for section in profile.sections:
+        if section.part is Part.SYSTEM_MODE:
+            continue  # there instead of the other meaning of the work mode
+        for row in section.rows:
+            if row.point.setting is None:
+                continue
+            whole = row.part_of[0] if row.part_of else row.key
+            for address in range(row.address, row.end):
+                assert owner.setdefault((row.space, address), whole) == whole, row.key
+
+
+def test_the_map_for_the_us_takes_no_time_slot_for_a_setting() -> None:
+    profile = PROFILES["min_tl_xh_us"]
+    slots = {
+        row.key
+        for row in profile
+        if isinstance(row.codec, SlotCodec | SharedWord) or row.part_of
+    }
+    settings = {
+        row.key
+        for row in profile
+        if row.point.setting is not None and row.key not in profile.read_only
+    }
+    assert slots
+    assert not slots & settings
+    assert not any("tou" in key or "special_day" in key for key in settings)
+    assert profile.read_only == {
+        row.key for row in PROFILES["min_tl_xh"] if row.key.startswith("tou")
+    }
+
+
+def test_only_settings_that_many_owners_change_are_enabled_with_writing() -> None:
+    everyday = {
+        row.key
+        for row in PROFILES["min_tl_xh"]
+        if row.point.setting is not None and row.point.setting.everyday
+    }
+    assert {key for key in everyday if not key.startswith("tou")} == {
+        "on_off",
+        "active_power_limit",
+        "export_limit_mode",
+        "export_limit_rate",
+        "discharge_power_rate",
+        "discharge_stop_soc",
+        "charge_power_rate",
+        "charge_stop_soc",
+        "ac_charge_enable",
+        "on_grid_discharge_stop_soc",
+        "priority_mode",
+    }
+    assert {key[3] for key in everyday if key.startswith("tou")} == {"1", "2", "3"}
 
 
 def test_the_same_key_means_the_same_in_every_profile() -> None:
@@ -224,7 +314,9 @@ def test_about_30_entities_of_a_hybrid_are_enabled() -> None:
 
 @each_profile
 def test_at_most_100_entities_are_offered(profile: Profile) -> None:
-    complete = visible(rows_with(profile, without=frozenset({Part.CONVERTER})))
+    # The work mode has one of its two meanings.
+    without = frozenset({Part.CONVERTER, Part.SYSTEM_MODE})
+    complete = visible(rows_with(profile, without=without))
     assert complete[Visibility.OFFERED] <= 100
     assert complete[Visibility.SHOWN] <= 34
 
@@ -359,6 +451,9 @@ def test_recorded_time_slots_are_decoded(recorded: dict[str, Value | None]) -> N
         (time(0, 0), time(23, 59), "load_first", True),
         (time(23, 1), time(23, 59), "battery_first", False),
     ]
+    assert recorded["tou2"] == TimeSlot(
+        start=time(23, 1), end=time(23, 59), mode="battery_first", enabled=False
+    )
 
 
 def test_lifetime_counters_of_the_recording_are_not_smaller_than_todays(
@@ -386,8 +481,21 @@ NUMBERS: Final = {
     "bits16": U16,
 }
 
-READ_ONLY: Final = {3018: "what it means differs from firmware to firmware"}
-"""Registers that the facts call writable, against their own notes."""
+NO_SETTINGS: Final = {
+    "clock": "the time goes on while a change waits: a command sets it",
+    "work_mode_xh": "a setting under one of two other names, once its meaning is known",
+    "us_": "how the slots of the US map depend on each other is not known",
+    "reactive_power_limit": "belongs to the grid code",
+    "pv_start_voltage": "may be set to values at which no PV starts",
+    "eps_voltage": "must suit the appliances on it",
+    "eps_frequency": "must suit the appliances on it",
+    "peak_shaving_reserve_soc": "its limits are not known for sure",
+    "grid_charge_power_max": "its limits are not known for sure",
+}
+"""What the facts call writable and is no setting, by the beginning of its name."""
+
+MEANINGS: Final = frozenset({"priority_mode", "system_mode"})
+"""Settings that the facts give one name together."""
 
 
 def facts() -> list[dict[str, str]]:
@@ -399,11 +507,12 @@ def facts() -> list[dict[str, str]]:
 
 
 def rows_of(fact: dict[str, str]) -> list[Register]:
-    """Return the rows at the address of a fact."""
+    """Return the rows at the address of a fact, each of which the facts know, too."""
     return [
         row
         for row in PROFILES[fact["profile"]]
         if row.space == fact["space"] and row.address == int(fact["address"])
+        if not isinstance(row.codec, SlotCodec) and row.key not in MEANINGS
     ]
 
 
@@ -509,15 +618,21 @@ def test_writing_follows_the_facts() -> None:
     for fact in facts():
         rows = [row for row in rows_of(fact) if row.codec in codecs_of(fact)]
         label = f"{fact['profile']} {fact['address']} {fact['name']}"
-        writable = fact["access"] == "rw" and int(fact["address"]) not in READ_ONLY
+        writable = fact["access"] == "rw" and not fact["name"].startswith(
+            tuple(NO_SETTINGS)
+        )
         assert all((row.point.setting is not None) == writable for row in rows), label
         if re.search("never write|keep read-only", fact["notes"], re.IGNORECASE):
             assert all(row.never_write for row in rows), label
         if writable and fact["step"] and not fact["enum"]:
             setting = rows[0].point.setting
             assert setting is not None
-            assert setting.minimum == float(fact["min"]), label
-            assert setting.maximum == float(fact["max"]), label
+            limits = setting.minimum, setting.maximum
+            documented = float(fact["min"]), float(fact["max"])
+            # Narrower limits are more careful; what may be found is still told.
+            assert documented in (limits, setting.found), label
+            assert documented[0] <= (setting.minimum or 0), label
+            assert (setting.maximum or 0) <= documented[1], label
             assert setting.step == float(fact["step"]), label
 
 
@@ -540,7 +655,7 @@ def test_only_commands_that_power_off_forgets_spare_the_flash() -> None:
             for row in profile
             if row.point.setting is not None and not row.point.setting.persistent
         }
-        assert forgotten == {3, 4}
+        assert forgotten == {3}
 
 
 def test_a_profile_cannot_reach_what_must_not_be_touched() -> None:

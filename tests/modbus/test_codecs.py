@@ -53,9 +53,9 @@ READ_ONLY = (HIGH_BYTE, LOW_BYTE, Bits(15), Bits(0, 7), Words(3))
 
 words_16 = st.integers(0, 0xFFFF)
 times = st.times().map(lambda value: value.replace(second=0, microsecond=0))
-clocks = st.datetimes(min_value=datetime(100, 1, 1)).map(
-    lambda value: value.replace(microsecond=0)
-)
+clocks = st.datetimes(
+    min_value=datetime(2000, 1, 1), max_value=datetime(2099, 12, 31, 23, 59, 59)
+).map(lambda value: value.replace(microsecond=0))
 texts = (
     st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=10)
     .map(str.strip)
@@ -272,15 +272,18 @@ def test_clocks_with_two_or_four_digits_of_the_year_and_impossible_dates(
     assert CLOCK.decode(words) == expected
 
 
-def test_a_clock_is_written_in_whole_seconds() -> None:
-    assert CLOCK.encode(datetime(2026, 1, 2, 3, 4, 5, 999_999)) == (2026, 1, 2, 3, 4, 5)
+def test_a_clock_is_written_in_whole_seconds_with_two_digits_of_the_year() -> None:
+    assert CLOCK.encode(datetime(2026, 1, 2, 3, 4, 5, 999_999)) == (26, 1, 2, 3, 4, 5)
+    assert CLOCK.encode(datetime(2000, 1, 1)) == (0, 1, 1, 0, 0, 0)
+    assert CLOCK.encode(datetime(2099, 12, 31)) == (99, 12, 31, 0, 0, 0)
 
 
 def test_a_clock_refuses_what_would_be_read_as_another_time() -> None:
     with pytest.raises(TypeError, match="time zone"):
         CLOCK.encode(datetime(2026, 1, 1, tzinfo=UTC))
-    with pytest.raises(OverflowError, match="20xx"):
-        CLOCK.encode(datetime(99, 1, 1))
+    for year in (26, 99, 1999, 2100):
+        with pytest.raises(OverflowError, match="2000 to 2099"):
+            CLOCK.encode(datetime(year, 12, 31))
 
 
 @given(

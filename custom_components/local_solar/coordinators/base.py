@@ -13,13 +13,18 @@ from typing import Final, override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.helpers import entity_registry as er
+from homeassistant.exceptions import ServiceValidationError
+from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
-from ..const import LOGGER
+from ..const import CONF_WRITE_ACCESS, DOMAIN, LOGGER, WRITE_CONFIRM, WRITE_DISABLED
 from ..counters import CounterGuard
+from ..modbus.image import Space
 from ..points import Device, Point, PointId, Quantity, Snapshot, Value, Visibility
+from ..registers import RegisterDump, RegisterReading
+from ..write_gate import Driver
+from ..writing import Writing, wrong_device_issue
 
 type LocalSolarConfigEntry = ConfigEntry[LocalSolarCoordinator]
 
@@ -82,6 +87,8 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
         self.awake = True
         self.asleep_because = ""
         self.failed: Mapping[str, str] = {}
+        self.writing: Writing | None = None
+        """How settings are changed, ``None`` while writing is switched off."""
         self._counters: tuple[tuple[PointId, Quantity], ...] = ()
         self._reported: frozenset[PointId] = frozenset()
         self._report_due = 0.0
@@ -98,6 +105,59 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
     @abstractmethod
     async def _async_probe(self) -> bool:
         """Return whether a silent device answers again, at the least cost to the bus."""
+
+    # -- may be given by the family -----------------------------------------------
+
+    def drivers(self) -> Mapping[str, Driver]:
+        """Return the driver of each device that has settings, by device id."""
+        return {}
+
+    def show_setting(self, key: str) -> None:
+        """Show what was just read of a setting, without asking the device again."""
+
+    async def async_read_register(self, key: str) -> RegisterReading:
+        """Read the registers of a point now. Raises ``HomeAssistantError``, as these all do."""
+        raise self._no_registers()
+
+    async def async_read_registers(
+        self, space: Space, address: int, count: int
+    ) -> RegisterReading:
+        """Read any registers now, known or not."""
+        raise self._no_registers()
+
+    async def async_dump_registers(self) -> RegisterDump:
+        """Read all registers that are known of the device."""
+        raise self._no_registers()
+
+    def _no_registers(self) -> ServiceValidationError:
+        return ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="no_registers",
+            translation_placeholders={"device": self.name},
+        )
+
+    # -- writing ------------------------------------------------------------------
+
+    @property
+    def may_write(self) -> bool:
+        """Whether the owner has switched writing on."""
+        access = self.config_entry.options.get(CONF_WRITE_ACCESS, WRITE_DISABLED)
+        return bool(access == WRITE_CONFIRM)
+
+    async def async_open_writing(self) -> None:
+        """Open the gates, if the owner has switched writing on."""
+        if self.may_write:
+            self.writing = await Writing.async_open(self.hass, self)
+
+    @callback
+    def right_device_answered(self) -> None:
+        """Take back the issue that another device answers in its place."""
+        ir.async_delete_issue(self.hass, DOMAIN, wrong_device_issue(self.config_entry))
+
+    async def async_close_writing(self) -> None:
+        """Let no more changes through."""
+        if self.writing is not None:
+            await self.writing.async_close()
 
     # -- points -------------------------------------------------------------------
 
@@ -139,9 +199,15 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
             for device, point in self.points()
             if known.get(
                 unique_id((device.identity.id, point.key)),
-                point.visibility is Visibility.SHOWN,
+                self.is_enabled_at_first(point),
             )
         }
+
+    def is_enabled_at_first(self, point: Point) -> bool:
+        """Return whether the entity of a point is enabled before the owner says so."""
+        return point.visibility is Visibility.SHOWN or (
+            self.may_write and point.setting is not None and point.setting.everyday
+        )
 
     def has(self, point: PointId) -> bool:
         """Return whether there is a current reading of a point (it may be ``None``)."""
@@ -225,6 +291,28 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
         )
         values = {**self.data.get(device, _NOTHING), key: self.counters.value(point)}
         self.data = {**self.data, device: values}
+
+    @callback
+    def show(self, snapshot: Snapshot) -> None:
+        """Show values that are newer than the last poll, of points that are shown anyway."""
+        if not self.data:
+            return
+        wanted = self.wanted()
+        self.data = {
+            **self.data,
+            **{
+                device: {
+                    **self.data.get(device, _NOTHING),
+                    **{
+                        key: value
+                        for key, value in values.items()
+                        if (device, key) in wanted
+                    },
+                }
+                for device, values in snapshot.items()
+            },
+        }
+        self.async_update_listeners()
 
     # -- publishing ---------------------------------------------------------------
 

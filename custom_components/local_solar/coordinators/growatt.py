@@ -1,9 +1,10 @@
 """Polls one Growatt inverter over Home Assistant's shared Modbus connection."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import override
+from typing import Final, override
 
 from modbus_connection import ModbusError, ModbusUnit
 
@@ -13,8 +14,10 @@ from homeassistant.exceptions import (
     ConfigEntryError,
     ConfigEntryNotReady,
     HomeAssistantError,
+    ServiceValidationError,
 )
 from homeassistant.helpers.update_coordinator import UpdateFailed
+from homeassistant.util import dt as dt_util
 
 from ..const import (
     AUTOMATIC,
@@ -24,6 +27,7 @@ from ..const import (
     CONF_PROFILE,
     CONF_SPACING,
     CONF_UNIT_ID,
+    CONF_WORK_MODE,
     DEFAULT_SPACING,
     DOMAIN,
     LOGGER,
@@ -36,17 +40,30 @@ from ..growatt.identify import (
     UnsupportedFamilyError,
     identify,
 )
-from ..growatt.inverter import Inverter, WrongInverterError
+from ..growatt.inverter import MANUFACTURER, Inverter, WrongInverterError
+from ..growatt.masking import mask_serial_numbers
+from ..growatt.profiles.profile import Part
+from ..growatt.settings import InverterSettings
+from ..modbus.image import Space
 from ..modbus.reader import is_silence
 from ..modbus_link import REQUEST_TIMEOUT, ModbusLink, explain
 from ..points import Device, PointId, Value
+from ..registers import RegisterDump, RegisterReading
+from ..write_gate import Driver, WriteError
 from .base import CONNECTED, AsleepError, LocalSolarConfigEntry, LocalSolarCoordinator
+
+WORK_MODES: Final[Mapping[str, Part]] = {
+    "priority": Part.PRIORITY_MODE,
+    "system": Part.SYSTEM_MODE,
+}
+"""Meanings of the work mode, as the option names them."""
 
 
 class GrowattCoordinator(LocalSolarCoordinator):
     """Polls one inverter and the battery behind it."""
 
     inverter: Inverter
+    _settings: InverterSettings
     _unit: ModbusUnit
 
     def __init__(self, hass: HomeAssistant, entry: LocalSolarConfigEntry) -> None:
@@ -86,6 +103,8 @@ class GrowattCoordinator(LocalSolarCoordinator):
                     stored.serial_number, identified.serial_number
                 ),
             )
+        if identified is not stored:
+            self.right_device_answered()
         if identified.guessed and not stored.guessed:
             # Still starting: what it answers now says less than what is known of it.
             identified = stored
@@ -147,9 +166,14 @@ class GrowattCoordinator(LocalSolarCoordinator):
             spacing=self._spacing,
             max_words=self.config_entry.options.get(CONF_MAX_WORDS),
             baud=self.link.line_baud,
+            work_mode=WORK_MODES.get(self.config_entry.options.get(CONF_WORK_MODE, "")),
         )
         if (rated_power := identified.rated_power) is not None:
             self.counters.max_power = max(MAX_POWER, 2 * rated_power / 1000)
+        self._settings = InverterSettings(
+            unit, self.inverter, lambda: dt_util.now().replace(tzinfo=None)
+        )
+        self.config_entry.async_on_unload(self._settings.stop_watching)
         inverter, *others = self.inverter.devices
         self.set_devices((_with_connection(inverter), *others))
 
@@ -179,6 +203,7 @@ class GrowattCoordinator(LocalSolarCoordinator):
                 translation_placeholders=self._wrong(err.expected, err.found),
             ) from err
         if answers:
+            self.right_device_answered()
             await self._look_for_new_equipment()
         return answers
 
@@ -194,6 +219,70 @@ class GrowattCoordinator(LocalSolarCoordinator):
             LOGGER.info("%s has new equipment, reloading", self.name)
             self._store(merged)
             self.hass.config_entries.async_schedule_reload(self.config_entry.entry_id)
+
+    @override
+    def drivers(self) -> Mapping[str, Driver]:
+        return dict.fromkeys(
+            (device.identity.id for device in self.devices), self._settings
+        )
+
+    @override
+    def show_setting(self, key: str) -> None:
+        with suppress(WriteError):
+            self.show(self.inverter.values_at(self._settings.rows(key)))
+
+    @override
+    async def async_read_register(self, key: str) -> RegisterReading:
+        if (row := self.inverter.register(key)) is None:
+            raise self._refusal("unknown_register", register=key)
+        reading = await self.async_read_registers(row.space, row.address, row.words)
+        value = row.decode(list(reading.words))
+        return replace(reading, point=row.point, values={key: value})
+
+    @override
+    async def async_read_registers(
+        self, space: Space, address: int, count: int
+    ) -> RegisterReading:
+        place = f"{space} {address}-{address + count - 1}"
+        if not self.inverter.may_touch(address, count):
+            raise self._refusal("forbidden_registers", register=place)
+        self._keep_pace()
+        try:
+            words = await self.inverter.async_read_words(space, address, count)
+        except ModbusError as err:
+            raise HomeAssistantError(
+                translation_domain=DOMAIN,
+                translation_key="read_failed",
+                translation_placeholders={
+                    "device": self.name,
+                    "register": place,
+                    "reason": str(err),
+                },
+            ) from err
+        return RegisterReading(
+            space=space,
+            address=address,
+            words=tuple(words),
+            values=self.inverter.values_in(space, address, words),
+        )
+
+    @override
+    async def async_dump_registers(self) -> RegisterDump:
+        self._keep_pace()
+        image, missing = await self.inverter.async_dump()
+        mask_serial_numbers(image, self.inverter.profile)
+        return RegisterDump(
+            image=image,
+            missing=missing,
+            source=f"{MANUFACTURER} {self.inverter.identified.model}, serial numbers masked",
+        )
+
+    def _refusal(self, key: str, **placeholders: str) -> ServiceValidationError:
+        return ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key=key,
+            translation_placeholders={"device": self.name, **placeholders},
+        )
 
     def _wrong(self, expected: str, found: str) -> dict[str, str]:
         return {**self._where, "expected": expected, "found": found}

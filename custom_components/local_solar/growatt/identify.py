@@ -45,6 +45,7 @@ _NAMEPLATE_PIECES: Final = ((43, 2), (23, 5), (9, 6), (6, 2))
 
 _SERIAL_3000: Final = (3001, 15)
 _SERIAL_LONG: Final = (209, 15)
+_SERIAL_SHORT: Final = (23, 5)
 _BATTERY_PLATE: Final = (3087, 19)
 """Holding 3087-3105: serial number, codes and versions of battery and converter."""
 
@@ -127,6 +128,14 @@ class Identification:
     """Whether the family was told from what the unit answers, for want of a name."""
     evidence: tuple[Evidence, ...] = field(default=(), compare=False)
 
+    @property
+    def knows_settings(self) -> bool:
+        """Whether the register map is the family's own, so that settings mean what it says.
+
+        A map that is only the closest one is good enough to look, not to change.
+        """
+        return not self.guessed and self.profile == self.family.value
+
     def to_json(self) -> dict[str, object]:
         """Return it as JSON types."""
         return {**asdict(self), "evidence": [asdict(item) for item in self.evidence]}
@@ -151,6 +160,15 @@ class Identification:
             if isinstance(evidence, list)
             else (),
         )
+
+
+def serial_number_places(family: Family) -> tuple[tuple[int, int], ...]:
+    """Return where a family keeps its serial number: holding address and words, best first."""
+    if family in FAMILIES_AT_3000:
+        return (_SERIAL_3000, _SERIAL_SHORT)
+    if family in (Family.SPF, Family.V3_PV):
+        return (_SERIAL_SHORT,)
+    return (_SERIAL_LONG, _SERIAL_SHORT)
 
 
 async def read_serial_number(
@@ -337,12 +355,7 @@ class _Probe:
 
         A lost answer must not make the short one pass for another inverter's.
         """
-        places: list[tuple[int, int]] = []
-        if family in FAMILIES_AT_3000:
-            places.append(_SERIAL_3000)
-        elif family not in (Family.SPF, Family.V3_PV):
-            places.append(_SERIAL_LONG)
-        for place in (*places, (23, 5)):
+        for place in serial_number_places(family):
             await self._try(Space.HOLDING, *place, may_get_lost=False)
             if serial := self.text(*place):
                 return serial

@@ -1,6 +1,6 @@
 """A Growatt inverter on a unit: its devices, and polling what is wanted of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 import time
 from typing import Final
@@ -12,6 +12,7 @@ from ..modbus.reader import (
     GarbageError,
     ReadReport,
     RegisterReader,
+    is_refusal,
     is_silence,
     read_words,
 )
@@ -23,6 +24,8 @@ from ..points import (
     PointId,
     Quantity,
     Rhythm,
+    Setting,
+    Snapshot,
     Value,
     Visibility,
 )
@@ -70,6 +73,9 @@ DUMP_ROUNDS: Final = 8
 SETS_KEPT: Final = 8
 """Sets of wanted points for which the rows are remembered; owners change them seldom."""
 
+RESETS_OFF_GRID: Final = (30000, 31999)
+"""Registers that make an off-grid SPF reset and cut its output when they are touched."""
+
 FAULT_CODE: Final = "fault_code"
 
 PROBLEM: Final = Point(
@@ -87,6 +93,16 @@ ALARMS: Final = Point(
     visibility=Visibility.SHOWN,
 )
 """The faults and warnings that the inverter reports."""
+
+SYNC_CLOCK: Final = Point(
+    key="sync_clock",
+    name="Set the clock",
+    quantity=Quantity.COMMAND,
+    visibility=Visibility.OFFERED,
+    setting=Setting(persistent=False, everyday=True),
+    diagnostic=True,
+)
+"""Sets the inverter's clock to the time it is when the command is carried out."""
 
 METERED: Final = frozenset(
     {
@@ -152,13 +168,16 @@ class Inverter:
         spacing: float,
         max_words: int | None = None,
         baud: int = 9600,
+        work_mode: Part | None = None,
     ) -> None:
         """Read the inverter ``identified`` on ``unit``.
 
         ``spacing`` is the quiet time between messages in seconds, ``max_words``
-        the most a request may ask for (the profile's limit unless lower).
+        the most a request may ask for (the profile's limit unless lower),
+        ``work_mode`` which of its two meanings the work mode has, if that is known.
         """
         self.identified = identified
+        self._work_mode = work_mode
         self.profile: Profile = PROFILES[identified.profile]
         self.image = RegisterImage()
         self._max_words = min(
@@ -200,20 +219,50 @@ class Inverter:
                 return row
         return None
 
+    @property
+    def rows(self) -> Iterable[Register]:
+        """Go through the rows of the equipment that is there."""
+        for rows in self._rows.values():
+            yield from rows.values()
+
     def _present_rows(self) -> dict[str, dict[str, Register]]:
         """Return the rows of the equipment that is there, by device and key."""
         present: dict[str, dict[str, Register]] = {self.id: {}, self.battery_id: {}}
         for section in self.profile.sections:
             device = self.battery_id if section.part in _ON_BATTERY else self.id
             for row in section.rows:
-                if not _is_present(section.part, row.point.index or 0, self.identified):
+                if not self._is_present(section.part, row.point.index or 0):
                     continue
+                if (
+                    row.key in self.profile.read_only
+                    or not self.identified.knows_settings
+                ):
+                    row = replace(row, point=replace(row.point, setting=None))
                 if row.key in METERED and not self.identified.meter:
                     row = replace(row, point=replace(row.point, visibility=OFFERED))
                 if row.key in VOLTAGE_KEYS:
                     row = replace(row, scale=self._voltage_scale.scale)
                 present[device][row.key] = row
         return present
+
+    def _is_present(self, part: Part, index: int) -> bool:
+        """Return whether this inverter has the equipment that a row is about."""
+        identified = self.identified
+        match part:
+            case Part.STRING:
+                return index <= identified.strings
+            case Part.BATTERY:
+                return identified.battery
+            case Part.MODULE:
+                return index <= identified.modules
+            case Part.BACKUP_BOX | Part.EXTERNAL_PV:
+                return identified.backup_box
+            case Part.PRIORITY_MODE | Part.SYSTEM_MODE:
+                return part is self._work_mode
+            case Part.CONVERTER:
+                return False  # no recording shows one in use
+            case Part.INVERTER | Part.BACKUP:
+                return True
 
     def _make_devices(self) -> Iterable[Device]:
         identified = self.identified
@@ -226,7 +275,7 @@ class Inverter:
                 serial_number=identified.serial_number,
                 firmware=identified.firmware or None,
             ),
-            points=(*self._points(self.id), PROBLEM, ALARMS),
+            points=(*self._points(self.id), PROBLEM, ALARMS, *self._commands()),
         )
         if identified.battery:
             yield Device(
@@ -241,6 +290,9 @@ class Inverter:
                 ),
                 points=self._points(self.battery_id),
             )
+
+    def _commands(self) -> tuple[Point, ...]:
+        return (SYNC_CLOCK,) if self.identified.knows_settings else ()
 
     def _points(self, device: str) -> tuple[Point, ...]:
         return tuple(row.point for row in self._rows[device].values())
@@ -287,6 +339,52 @@ class Inverter:
         return [
             row for rows in self._rows_of(frozenset(wanted)).values() for row in rows
         ]
+
+    def values_at(self, rows: Iterable[Register]) -> Snapshot:
+        """Return what is known of all points in the words of ``rows``, without asking."""
+        words = {(row.space, at) for row in rows for at in range(row.address, row.end)}
+        return {
+            device: Decoder(
+                row
+                for row in known.values()
+                if any((row.space, at) in words for at in range(row.address, row.end))
+            ).decode(self.image)
+            for device, known in self._rows.items()
+        }
+
+    def may_touch(self, address: int, count: int) -> bool:
+        """Return whether registers may be read at all: off-grid models reset on some.
+
+        A model that is not known for sure might be one.
+        """
+        ranges = self.profile.forbidden
+        if self.identified.guessed:
+            ranges = (*ranges, RESETS_OFF_GRID)
+        last = address + count - 1
+        return not any(address <= high and last >= low for low, high in ranges)
+
+    async def async_read_words(
+        self, space: Space, address: int, count: int
+    ) -> list[int]:
+        """Read any words, a lost or garbled answer once more. Raises ``ModbusError``."""
+        words: list[int] = []
+        for first in range(address, address + count, self._max_words):
+            size = min(self._max_words, address + count - first)
+            try:
+                words += await read_words(self._unit, space, first, size)
+            except ModbusError as err:
+                if is_refusal(err):
+                    raise
+                words += await read_words(self._unit, space, first, size)
+        return words
+
+    def values_in(
+        self, space: Space, address: int, words: Sequence[int]
+    ) -> Mapping[str, Value | None]:
+        """Return the points that lie in words as a whole, with their values."""
+        image = RegisterImage()
+        image.store(space, address, words, 0.0)
+        return Decoder(row for row in self.rows if row.space is space).decode(image)
 
     async def async_probe(self) -> bool:
         """Return whether the inverter is awake, asking a sleeping one for one register only.
@@ -498,23 +596,6 @@ class Inverter:
     def _number(self, row: Register | None) -> float | None:
         raw = self._raw(row)
         return None if raw is None or row is None else raw / row.divisor
-
-
-def _is_present(part: Part, index: int, identified: Identification) -> bool:
-    """Return whether an inverter has the equipment that a row is about."""
-    match part:
-        case Part.STRING:
-            return index <= identified.strings
-        case Part.BATTERY:
-            return identified.battery
-        case Part.MODULE:
-            return index <= identified.modules
-        case Part.BACKUP_BOX | Part.EXTERNAL_PV:
-            return identified.backup_box
-        case Part.CONVERTER:
-            return False  # no recording shows one in use
-        case Part.INVERTER | Part.BACKUP:
-            return True
 
 
 def _silence(report: ReadReport) -> str | None:

@@ -10,7 +10,9 @@ from datetime import datetime, time
 import string
 from typing import Final, Protocol
 
-type Raw = int | str | datetime | time
+from ..points import TimeSlot
+
+type Raw = int | str | datetime | time | TimeSlot
 
 _HEX_DIGITS: Final = frozenset(string.hexdigits)
 
@@ -64,7 +66,7 @@ class Integer:
         """Return the words of a number."""
         number = _integer(raw)
         if not self.minimum <= number <= self.maximum:
-            raise OverflowError(f"not within {self.minimum} to {self.maximum}")
+            raise OverflowError(f"is not within {self.minimum} to {self.maximum}")
         words = tuple(
             number >> (16 * place) & 0xFFFF for place in reversed(range(self.words))
         )
@@ -222,7 +224,7 @@ class MinutesOfDay:
 class Clock:
     """Year, month, day, hour, minute and second, a word each, in local time.
 
-    Years below 100 are of this century: loggers write the year with two digits.
+    Years are read with four digits or two, and written with two, as loggers do.
     """
 
     @property
@@ -244,9 +246,9 @@ class Clock:
         """Return the six words of a naive local time; fractions of a second are dropped."""
         if not isinstance(raw, datetime) or raw.tzinfo is not None:
             raise TypeError("is not a local date and time without a time zone")
-        if raw.year < 100:
-            raise OverflowError("is before the year 100, which would be read as 20xx")
-        return (raw.year, raw.month, raw.day, raw.hour, raw.minute, raw.second)
+        if not 2000 <= raw.year < 2100:
+            raise OverflowError("is not within the years 2000 to 2099")
+        return (raw.year % 100, raw.month, raw.day, raw.hour, raw.minute, raw.second)
 
 
 @dataclass(frozen=True, slots=True)

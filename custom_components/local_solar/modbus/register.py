@@ -33,6 +33,8 @@ class Register:
     ``options`` maps raw numbers to option names, or to ``True`` and ``False``
     for flags. ``sentinels`` are raw numbers that mean "not available".
     ``note`` says what to beware of, ``never_write`` why it must not be written.
+    ``part_of`` names the row, and the field of its value, that this row shows a part
+    of: such a row is written as a whole, because its words belong together.
     """
 
     point: Point
@@ -45,6 +47,7 @@ class Register:
     sentinels: frozenset[int] = frozenset()
     note: str = ""
     never_write: str = ""
+    part_of: tuple[str, str] | None = None
     words: int = field(init=False)
     numerator: int = field(init=False)
     divisor: int = field(init=False)
@@ -109,7 +112,7 @@ class Register:
     def _number(self, value: Value, codec: Integer) -> int:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueNotRepresentableError(self.key, value, "is not a number")
-        if not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise ValueOutOfRangeError(self.key, value, "is not a finite number")
         self._check_limits(value, codec)
         exact = Fraction(value) * self.divisor / self.numerator - self.offset

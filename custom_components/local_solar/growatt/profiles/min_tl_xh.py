@@ -22,9 +22,26 @@ from .profile import (
     input_row,
     with_rows,
 )
-from .protocol_2 import CHOICE, HOLDING, MAX_WORDS, NO_YES, counters, diag_row, groups
+from .protocol_2 import (
+    CHOICE,
+    EVERYDAY_CHOICE,
+    HOLDING,
+    MAX_WORDS,
+    NO_YES,
+    POWER_SWITCH,
+    counters,
+    diag_row,
+    groups,
+)
 from .tl_x_3000 import HOLDING_3000, INPUT, STRINGS
-from .tl_xh_battery import BATTERY_HOLDING, BATTERY_INPUT, CONVERTER, MODULE, PRIORITY
+from .tl_xh_battery import (
+    BATTERY_HOLDING,
+    BATTERY_INPUT,
+    CONVERTER,
+    MODULE,
+    PRIORITY,
+    SLOTS,
+)
 
 ON_OFF: Final[Mapping[int, str]] = {
     0: "inverter_off",
@@ -56,6 +73,16 @@ ONE_KEY_MODE: Final[Mapping[int, str]] = {
     2: "grid_priority",
     255: "disabled",
 }
+
+APPLIANCES: Final = "must suit the appliances on the emergency output"
+
+PRIORITY_MODE: Final[Mapping[int, str]] = {
+    0: "load_first",
+    2: "battery_first",
+    3: "grid_first",
+}
+
+SYSTEM_MODE: Final[Mapping[int, str]] = {0: "default", 1: "retrofit", 2: "parallel"}
 
 GRID_TYPE: Final[Mapping[int, str]] = {
     0: "single_phase",
@@ -206,8 +233,8 @@ _BACKUP_BOX_INPUT: Final[tuple[Register, ...]] = (
 
 _HOLDING: Final = with_rows(
     HOLDING,
-    holding_row(0, U16, "on_off", "Inverter on", Q.STATE, 1, OFFERED, options=ON_OFF,
-                setting=CHOICE,
+    holding_row(0, U16, "on_off", "Power command", Q.STATE, 1, OFFERED, options=ON_OFF,
+                setting=POWER_SWITCH,
                 note="V1.20 knows 0 and 1 only; some firmware does not read back the state"),
 )
 
@@ -217,8 +244,8 @@ _HOLDING_MORE: Final[tuple[Register, ...]] = (
     holding_row(608, U16, "one_key_mode", "One-key mode", Q.STATE, options=ONE_KEY_MODE,
                 note="TL-XH US; a state of charge on SPH"),
     holding_row(3018, U16, "work_mode_xh", "Work mode", Q.CODE,
-                note="not a setting until its meaning is clear: V1.24 has 0 default, 1 retrofit,"
-                     " 2 parallel; another program has 0 load, 2 battery, 3 grid first"),
+                note="two meanings: V1.24 has 0 default, 1 retrofit, 2 parallel; another program has"
+                     " 0 load, 2 battery, 3 grid first. A setting once the owner says which it is"),
     holding_row(3021, U16, "manual_off_grid_enable", "Manual off-grid switch", Q.FLAG,
                 options=NO_YES),
     holding_row(3023, U16, "grid_type", "Grid type", Q.STATE, options=GRID_TYPE),
@@ -228,14 +255,24 @@ _HOLDING_MORE: Final[tuple[Register, ...]] = (
     holding_row(3082, U16, "load_first_stop_soc", "Load-first stop SOC or backup box", Q.CODE,
                 note="V1.24: load-first stop SOC, 13 to 100 %; V1.39: backup box in use"),
     holding_row(3272, U16, "busbar_protection_enable", "Busbar protection", Q.FLAG, options=NO_YES,
-                never_write="a protection that the installer sets"),
+                never_write="is a protection that the installer sets"),
+)
+
+_PRIORITY_MODE: Final[tuple[Register, ...]] = (
+    holding_row(3018, U16, "priority_mode", "Work mode (priority)", Q.STATE, 1, OFFERED,
+                options=PRIORITY_MODE, setting=EVERYDAY_CHOICE),
+)
+
+_SYSTEM_MODE: Final[tuple[Register, ...]] = (
+    holding_row(3018, U16, "system_mode", "Work mode (system)", Q.STATE, 1, OFFERED,
+                options=SYSTEM_MODE, setting=CHOICE),
 )
 
 _EPS_HOLDING: Final[tuple[Register, ...]] = (
     holding_row(3080, U16, "eps_voltage", "EPS voltage setting", Q.STATE, options=EPS_VOLTAGE,
-                setting=CHOICE),
+                never_write=APPLIANCES),
     holding_row(3081, U16, "eps_frequency_setting", "EPS frequency setting", Q.STATE,
-                options=EPS_FREQUENCY, setting=CHOICE),
+                options=EPS_FREQUENCY, never_write=APPLIANCES),
 )
 
 _BACKUP_BOX_HOLDING: Final[tuple[Register, ...]] = (
@@ -263,7 +300,10 @@ PROFILE: Final = Profile(
         Section(part=Part.INVERTER, rows=_HOLDING),
         Section(part=Part.INVERTER, rows=HOLDING_3000),
         Section(part=Part.INVERTER, rows=_HOLDING_MORE),
+        Section(part=Part.PRIORITY_MODE, rows=_PRIORITY_MODE),
+        Section(part=Part.SYSTEM_MODE, rows=_SYSTEM_MODE),
         Section(part=Part.BATTERY, rows=BATTERY_HOLDING),
+        Section(part=Part.BATTERY, rows=SLOTS),
         Section(part=Part.BACKUP, rows=_EPS_HOLDING),
         Section(part=Part.BACKUP_BOX, rows=_BACKUP_BOX_HOLDING),
     ),

@@ -1,6 +1,8 @@
 """MIN TL-XH US: a MIN TL-XH with time slots for seasons, kinds of day and special days.
 
-Facts: "Protocol II" V1.24 and V1.39. No unit was recorded.
+Facts: "Protocol II" V1.24 and V1.39. No unit was recorded. No slot is a setting here:
+which of them must not overlap, in which season and on which days, is not known, nor is
+what the nine slots of other MIN TL-XH do here.
 """
 
 from collections.abc import Mapping
@@ -12,8 +14,8 @@ from ...modbus.register import Register
 from ...points import Quantity as Q
 from . import min_tl_xh
 from .profile import Part, Section, holding_row
-from .protocol_2 import CHOICE, NO_YES, limits
-from .tl_xh_battery import PRIORITY
+from .protocol_2 import NO_YES
+from .tl_xh_battery import PRIORITY, SLOTS
 
 SLOT_MODE: Final[Mapping[int, str]] = {**PRIORITY, 3: "anti_reflux"}
 
@@ -29,11 +31,11 @@ def _season(n: int) -> tuple[Register, ...]:
     address = 3124 + n
     return (
         holding_row(address, Bits(0, 4), f"us_tou_months{n}_first", "US season {n} first month",
-                    Q.CODE, index=n, setting=limits(1, 12, 1)),
+                    Q.CODE, index=n),
         holding_row(address, Bits(4, 4), f"us_tou_months{n}_last", "US season {n} last month",
-                    Q.CODE, index=n, setting=limits(1, 12, 1)),
+                    Q.CODE, index=n),
         holding_row(address, Bits(8), f"us_tou_months{n}_enabled", "US season {n}", Q.FLAG, index=n,
-                    options=NO_YES, setting=CHOICE),
+                    options=NO_YES),
     )
 
 
@@ -41,11 +43,10 @@ def _start(address: int, key: str, name: str, n: int | None) -> tuple[Register, 
     """Return the rows of the first word of a slot."""
     return (
         holding_row(address, SharedWord(SLOT_TIME), f"{key}_start", f"{name} start", Q.TIME_OF_DAY,
-                    index=n, setting=CHOICE),
+                    index=n),
         holding_row(address, Bits(12, 3), f"{key}_mode", f"{name} mode", Q.STATE, index=n,
-                    options=SLOT_MODE, setting=CHOICE),
-        holding_row(address, Bits(15), f"{key}_enabled", name, Q.FLAG, index=n, options=NO_YES,
-                    setting=CHOICE),
+                    options=SLOT_MODE),
+        holding_row(address, Bits(15), f"{key}_enabled", name, Q.FLAG, index=n, options=NO_YES),
     )
 
 
@@ -55,9 +56,9 @@ def _slot(n: int) -> tuple[Register, ...]:
     return (
         *_start(address, f"us_tou{n}", "US time slot {n}", n),
         holding_row(address + 1, SharedWord(SLOT_TIME), f"us_tou{n}_end", "US time slot {n} end",
-                    Q.TIME_OF_DAY, index=n, setting=CHOICE),
+                    Q.TIME_OF_DAY, index=n),
         holding_row(address + 1, Bits(12, 2), f"us_tou{n}_days", "US time slot {n} days", Q.STATE,
-                    index=n, options=SLOT_DAYS, setting=CHOICE),
+                    index=n, options=SLOT_DAYS),
     )
 
 
@@ -66,11 +67,11 @@ def _special_day(day: int) -> tuple[Register, ...]:
     address = 3201 + 19 * (day - 1)
     return (
         holding_row(address, Bits(0, 8), f"us_special_day{day}_day", "US special day {n} day",
-                    Q.CODE, index=day, setting=limits(1, 31, 1)),
+                    Q.CODE, index=day),
         holding_row(address, Bits(8, 7), f"us_special_day{day}_month", "US special day {n} month",
-                    Q.CODE, index=day, setting=limits(1, 12, 1)),
+                    Q.CODE, index=day),
         holding_row(address, Bits(15), f"us_special_day{day}_enabled", "US special day {n}", Q.FLAG,
-                    index=day, options=NO_YES, setting=CHOICE),
+                    index=day, options=NO_YES),
         *(row for n in range(1, 10) for row in _special_slot(day, n, address + 2 * n - 1)),
     )
 
@@ -80,8 +81,7 @@ def _special_slot(day: int, n: int, address: int) -> tuple[Register, ...]:
     key, name = f"us_special_day{day}_slot{n}", f"US special day {day} slot {n}"
     return (
         *_start(address, key, name, None),
-        holding_row(address + 1, SLOT_TIME, f"{key}_end", f"{name} end", Q.TIME_OF_DAY,
-                    setting=CHOICE),
+        holding_row(address + 1, SLOT_TIME, f"{key}_end", f"{name} end", Q.TIME_OF_DAY),
     )
 # fmt: on
 
@@ -98,5 +98,6 @@ PROFILE: Final = replace(
     key="min_tl_xh_us",
     name="MIN TL-XH US",
     sections=(*min_tl_xh.PROFILE.sections, Section(part=Part.BATTERY, rows=SCHEDULE)),
+    read_only=frozenset(row.key for row in SLOTS),
 )
 """Register map of MIN TL-XH US."""

@@ -54,6 +54,10 @@ class Part(StrEnum):
     BACKUP_BOX = auto()
     EXTERNAL_PV = auto()
     """Inverters of others on the backup box."""
+    PRIORITY_MODE = auto()
+    """The meaning of the work mode that the owner found: what comes first."""
+    SYSTEM_MODE = auto()
+    """The other meaning: how the system is built."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,8 @@ class Profile:
 
     ``groups`` are the address ranges that a read must stay inside, ``max_words``
     the most a read may ask for, ``forbidden`` holding and input addresses that
-    must never be touched, not even by a read.
+    must never be touched, not even by a read. ``read_only`` names rows whose settings
+    are not taken over from a map that this one extends.
     """
 
     key: str
@@ -79,6 +84,7 @@ class Profile:
     groups: Mapping[Space, tuple[Group, ...]]
     max_words: int = 125
     forbidden: tuple[Group, ...] = ()
+    read_only: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Check that nothing can be planned that must not be touched.
@@ -126,6 +132,7 @@ def _row(
     diagnostic: bool = False,
     note: str = "",
     never_write: str = "",
+    part_of: tuple[str, str] | None = None,
 ) -> Register:
     return Register(
         point=Point(
@@ -153,6 +160,7 @@ def _row(
         sentinels=frozenset(sentinels),
         note=note,
         never_write=never_write,
+        part_of=part_of,
     )
 
 

@@ -43,12 +43,43 @@ diag_row: Final = partial(input_row, diagnostic=True)
 CHOICE: Final = Setting()
 """A setting whose limits are its options."""
 
+EVERYDAY_CHOICE: Final = Setting(everyday=True)
+"""A setting whose limits are its options, and that many owners change."""
+
+POWER_SWITCH: Final = Setting(everyday=True, reads_back=False)
+"""Switching on and off: some firmware does not show what was written."""
+
 
 def limits(
-    minimum: float, maximum: float, step: float, *, persistent: bool = True
+    minimum: float,
+    maximum: float,
+    step: float,
+    *,
+    everyday: bool = False,
+    found: tuple[float, float] | None = None,
 ) -> Setting:
     """Return the rule of a numeric setting, in engineering units."""
-    return Setting(minimum=minimum, maximum=maximum, step=step, persistent=persistent)
+    return Setting(
+        minimum=minimum, maximum=maximum, step=step, everyday=everyday, found=found
+    )
+
+
+NO_LIMIT: Final = 255
+"""What stands in a limit in per cent that does not limit."""
+
+POWER_COMMAND_MEMORY: Final = "power_command_memory"
+
+
+POWER_COMMAND: Final = Setting(
+    minimum=0,
+    maximum=100,
+    step=1,
+    persistent=False,
+    persistent_while=POWER_COMMAND_MEMORY,
+    everyday=True,
+    found=(0, NO_LIMIT),
+)
+"""A power command in per cent: kept in flash only if the owner wants so."""
 
 
 # Why a register must not be written although the documents call many of them writable.
@@ -152,20 +183,20 @@ def alarm_rows(fault_address: int, warning_address: int) -> tuple[Register, ...]
 
 HOLDING: Final[tuple[Register, ...]] = (
     # Commands
-    holding_row(0, U16, "on_off", "Inverter on", Q.FLAG, 1, OFFERED, options=NO_YES, setting=CHOICE,
+    holding_row(0, U16, "on_off", "Inverter on", Q.FLAG, 1, OFFERED, options=NO_YES,
+                setting=POWER_SWITCH,
                 note="some firmware takes writes but does not read back the state"),
     holding_row(1, U16, "safety_function_enable", "Safety functions", Q.CODE, never_write=GRID_CODE,
                 note="bit 0 SPI, 1 auto-test, 2 LVFRT, 3 frequency derating, 4 soft start, 5 DRMS,"
                      " 6 volt-power, 7 HVFRT, 8 ROCOF, 9 derating after recovery"),
-    holding_row(2, U16, "power_command_memory", "Keep power commands after restart", Q.FLAG,
+    holding_row(2, U16, POWER_COMMAND_MEMORY, "Keep power commands after restart", Q.FLAG,
                 options=NO_YES, setting=CHOICE,
                 note="while 0, the default, power-off forgets 3 and 4, which spares the flash"),
     holding_row(3, U16, "active_power_limit", "Active power limit", Q.PERCENT, 1, OFFERED,
-                setting=limits(0, 100, 1, persistent=False),
+                setting=POWER_COMMAND,
                 note="of rated power; 255 = no limit; kept in flash only while register 2 is 1"),
     holding_row(4, S16, "reactive_power_limit", "Reactive power limit", Q.PERCENT,
-                setting=limits(-100, 100, 1, persistent=False),
-                note="255 = no limit; kept in flash only while register 2 is 1"),
+                never_write=GRID_CODE, note="255 = no limit"),
     holding_row(5, U16, "power_factor_setting", "Power factor setting", Q.CODE,
                 never_write=GRID_CODE,
                 note="10000 = 1, less is under-excited, more over-excited: not coded as input 100"),
@@ -183,7 +214,7 @@ HOLDING: Final[tuple[Register, ...]] = (
     holding_row(16, U16, "country_selected", "Country selected", Q.FLAG, options=NO_YES,
                 never_write=GRID_CODE),
     holding_row(17, U16, "pv_start_voltage", "PV start voltage", Q.VOLTAGE, 0.1,
-                setting=limits(0, 1000, 0.1)),
+                note="the documents let it be set, up to values at which no PV starts"),
     holding_row(18, U16, "start_time",    "Start delay",               Q.DURATION),
     holding_row(19, U16, "restart_delay", "Restart delay after fault", Q.DURATION),
     holding_row(20, U16, "power_start_slope", "Power slope at start", Q.PERCENT, 0.1,
@@ -212,9 +243,10 @@ HOLDING: Final[tuple[Register, ...]] = (
     identity_row(44, LOW_BYTE,  "phase_count",      "Phase count",            Q.COUNT),
 
     # Clock
-    holding_row(45, CLOCK, "clock", "Clock", Q.CLOCK, 1, OFFERED, setting=CHOICE, diagnostic=True,
-                note="local time without summer time; reads four digits of the year, but dongles"
-                     " write two, a register at a time"),
+    holding_row(45, CLOCK, "clock", "Clock", Q.CLOCK, 1, OFFERED, diagnostic=True,
+                note="local time; does not change to summer time by itself; reads four digits of the"
+                     " year, but dongles write two; set by the command `sync_clock` only, because"
+                     " the time goes on while a change waits for its confirmation"),
     holding_row(51, U16, "clock_weekday", "Clock weekday", Q.CODE, note="0 to 6"),
 
     # Grid protection
@@ -238,10 +270,11 @@ HOLDING: Final[tuple[Register, ...]] = (
 
     # Export limit, trackers, texts
     holding_row(122, U16, "export_limit_mode", "Export limit source", Q.STATE, 1, OFFERED,
-                options=EXPORT_LIMIT_MODE, setting=CHOICE, note="V1.20 knows 0 and 1 only"),
+                options=EXPORT_LIMIT_MODE, setting=EVERYDAY_CHOICE, note="V1.20 knows 0 and 1 only"),
     holding_row(123, S16, "export_limit_rate", "Export limit", Q.PERCENT, 0.1, OFFERED,
-                setting=limits(-100, 100, 0.1),
-                note="of rated power; 0 = no export, negative = import is forced"),
+                setting=limits(0, 100, 0.1, everyday=True, found=(-100, 100)),
+                note="of rated power; 0 = no export. The documents have -100 to 0 as well, which"
+                     " forces import"),
     holding_row(124, U16, "tracker_mode", "MPPT mode", Q.STATE, options=TRACKER_MODE,
                 never_write="must fit how the strings are wired"),
     identity_row(125, Text(8), "inverter_type_text", "Inverter type", Q.TEXT,

@@ -16,13 +16,22 @@ from ...modbus.codecs import (
     Hex,
     SharedWord,
     Text,
-    TimeOfDay,
     Words,
 )
 from ...modbus.register import Register
-from ...points import Quantity as Q, Rhythm
+from ...points import AC_CHARGE, Quantity as Q, Rhythm, slot_key
+from ..time_slots import SLOT_TIME, SlotCodec
 from .profile import OFFERED, SHOWN, holding_row, input_row
-from .protocol_2 import CHOICE, NO_YES, counters, diag_row, identity_row, limits
+from .protocol_2 import (
+    CHOICE,
+    EVERYDAY_CHOICE,
+    NO_LIMIT,
+    NO_YES,
+    counters,
+    diag_row,
+    identity_row,
+    limits,
+)
 
 BATTERY_SAFETY: Final = "guards the battery: only its maker knows a safe value"
 
@@ -101,8 +110,8 @@ BMS_LINK: Final[Mapping[int, str]] = {0: "rs485", 1: "can"}
 SOC_NOT_AVAILABLE: Final = (0xFFFF, 65276)
 """What some firmware answers instead of a state of charge it does not know."""
 
-SLOT_TIME: Final = TimeOfDay(hour_shift=8, hour_width=5, minute_shift=0, minute_width=8)
-"""Start and end of a time slot. In the start, bits 13 and 14 are its mode and 15 enables it."""
+EVERYDAY_SLOTS: Final = 3
+"""The controls of so many time slots are enabled at first: few owners need more."""
 
 MODULES: Final = 6
 """Battery modules with rows; V1.39 has room for 64."""
@@ -277,21 +286,32 @@ def _module(n: int) -> tuple[Register, ...]:
 
 
 def _slot(n: int) -> tuple[Register, ...]:
-    """Return the rows of time slot ``n``: 1 to 4 before the charge settings, 5 to 9 after them."""
+    """Return the rows of time slot ``n``: 1 to 4 before the charge settings, 5 to 9 after them.
+
+    The first row is the slot as a whole, which is what is written.
+    """
     start = 3038 + 2 * (n - 1) if n < 5 else 3050 + 2 * (n - 5)
+    whole = slot_key(n)
+    setting = EVERYDAY_CHOICE if n <= EVERYDAY_SLOTS else CHOICE
     return (
-        holding_row(start, SharedWord(SLOT_TIME), f"tou{n}_start", "Time slot {n} start",
-                    Q.TIME_OF_DAY, 1, OFFERED, index=n, setting=CHOICE),
-        holding_row(start, Bits(13, 2), f"tou{n}_mode", "Time slot {n} mode", Q.STATE, 1, OFFERED,
-                    index=n, options=PRIORITY, setting=CHOICE,
+        holding_row(start, SlotCodec(PRIORITY), whole, "Time slot {n} (all of it)", Q.TIME_SLOT,
+                    index=n, setting=setting,
+                    note="some firmware takes both words at once only"),
+        holding_row(start, SharedWord(SLOT_TIME), f"{whole}_start", "Time slot {n} from",
+                    Q.TIME_OF_DAY, 1, OFFERED, index=n, setting=setting, part_of=(whole, "start")),
+        holding_row(start, Bits(13, 2), f"{whole}_mode", "Time slot {n} mode", Q.STATE, 1, OFFERED,
+                    index=n, options=PRIORITY, setting=setting, part_of=(whole, "mode"),
                     note="battery first charges from the grid only while 3049 is on"),
-        holding_row(start, Bits(15), f"tou{n}_enabled", "Time slot {n}", Q.FLAG, 1, OFFERED,
-                    index=n, options=NO_YES, setting=CHOICE),
-        holding_row(start + 1, SLOT_TIME, f"tou{n}_end", "Time slot {n} end", Q.TIME_OF_DAY, 1,
-                    OFFERED, index=n, setting=CHOICE,
-                    note="23:59 = until midnight; some firmware takes both words at once only"),
+        holding_row(start, Bits(15), f"{whole}_enabled", "Time slot {n}", Q.FLAG, 1, OFFERED,
+                    index=n, options=NO_YES, setting=setting, part_of=(whole, "enabled")),
+        holding_row(start + 1, SLOT_TIME, f"{whole}_end", "Time slot {n} until", Q.TIME_OF_DAY, 1,
+                    OFFERED, index=n, setting=setting, part_of=(whole, "end"),
+                    note="23:59 = until midnight"),
     )
 
+
+SLOTS: Final = tuple(row for n in range(1, 10) for row in _slot(n))
+"""Holding registers of the time slots."""
 
 BATTERY_HOLDING: Final[tuple[Register, ...]] = (
     # Battery limits
@@ -322,22 +342,23 @@ BATTERY_HOLDING: Final[tuple[Register, ...]] = (
     holding_row(3034, U16, "battery_charge_temperature_max", "Charge temperature maximum",
                 Q.TEMPERATURE, 0.1, never_write=BATTERY_SAFETY),
 
-    # Charge and discharge, time slots
+    # Charge and discharge
     holding_row(3036, U16, "discharge_power_rate", "Grid-first discharge power", Q.PERCENT, 1,
-                OFFERED, setting=limits(1, 100, 1), note="the documents go on to 255 = no limit"),
+                OFFERED, setting=limits(1, 100, 1, everyday=True, found=(1, NO_LIMIT)),
+                note="the documents go on to 255 = no limit"),
     holding_row(3037, U16, "discharge_stop_soc", "Discharge stop SOC", Q.PERCENT, 1, OFFERED,
-                setting=limits(1, 100, 1),
-                note="grid first; with V1.39 firmware off grid, and 3067 on grid"),
-    *(row for n in range(1, 5) for row in _slot(n)),
+                setting=limits(10, 100, 1, everyday=True, found=(1, 100)),
+                note="grid first; with V1.39 firmware off grid, and 3067 on grid. The documents"
+                     " begin at 1 %, which is hard on a battery; others begin at 10 %, too"),
     holding_row(3047, U16, "charge_power_rate", "Battery-first charge power", Q.PERCENT, 1, OFFERED,
-                setting=limits(1, 100, 1)),
+                setting=limits(1, 100, 1, everyday=True)),
     holding_row(3048, U16, "charge_stop_soc", "Charge stop SOC", Q.PERCENT, 1, OFFERED,
-                setting=limits(1, 100, 1)),
-    holding_row(3049, U16, "ac_charge_enable", "Charge from the grid", Q.FLAG, 1, OFFERED,
-                options=NO_YES, setting=CHOICE, note="with VPP firmware, 30100 must be 0, too"),
-    *(row for n in range(5, 10) for row in _slot(n)),
+                setting=limits(10, 100, 1, everyday=True, found=(1, 100))),
+    holding_row(3049, U16, AC_CHARGE, "Charge from the grid", Q.FLAG, 1, OFFERED,
+                options=NO_YES, setting=EVERYDAY_CHOICE,
+                note="with VPP firmware, 30100 must be 0, too"),
     holding_row(3067, U16, "on_grid_discharge_stop_soc", "On-grid discharge stop SOC", Q.PERCENT, 1,
-                OFFERED, setting=limits(10, 100, 1),
+                OFFERED, setting=limits(10, 100, 1, everyday=True),
                 note="from V1.29; load first, too; firmware may have a higher floor"),
     holding_row(3070, U16,       "battery_type",           "Type", Q.STATE, options=BATTERY_TYPE),
     holding_row(3071, HIGH_BYTE, "battery_wired_series",   "Wired in series", Q.COUNT),
@@ -372,12 +393,11 @@ BATTERY_HOLDING: Final[tuple[Register, ...]] = (
                 setting=limits(0, 100, 0.1)),
     holding_row(3309, U16, "peak_shaving_reserve_enable", "Peak shaving reserve", Q.FLAG,
                 options=NO_YES, setting=CHOICE),
-    holding_row(3310, U16, "peak_shaving_reserve_soc", "Peak shaving reserve SOC", Q.PERCENT,
-                setting=limits(0, 100, 1)),
+    holding_row(3310, U16, "peak_shaving_reserve_soc", "Peak shaving reserve SOC", Q.PERCENT),
     holding_row(3311, U16, "grid_charge_power_max", "Grid charge power limit", Q.POWER, 0.1,
-                unit="kW", setting=limits(0, 100, 0.1)),
+                unit="kW"),
     holding_row(3312, U16, "grid_charge_stop_soc", "Grid charge stop SOC", Q.PERCENT,
-                setting=limits(0, 100, 1)),
+                setting=limits(10, 100, 1, found=(0, 100))),
 )
 """Holding registers of the battery."""
 

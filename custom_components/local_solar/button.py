@@ -1,0 +1,49 @@
+"""Buttons: what a device can be told to do."""
+
+from typing import override
+
+from homeassistant.components.button import ButtonEntity
+from homeassistant.const import Platform
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+from .coordinators.base import CONNECTED, LocalSolarConfigEntry, LocalSolarCoordinator
+from .entity import LocalSolarControl, points_on
+from .points import Device, Point
+
+PARALLEL_UPDATES = 1
+
+
+async def async_setup_entry(
+    hass: HomeAssistant,
+    entry: LocalSolarConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+) -> None:
+    """Add a button for each setting that is changed with one."""
+    coordinator = entry.runtime_data
+    async_add_entities(
+        LocalSolarButton(coordinator, device, point)
+        for device, point in points_on(coordinator, Platform.BUTTON)
+    )
+
+
+class LocalSolarButton(LocalSolarControl, ButtonEntity):
+    """Gives one command."""
+
+    def __init__(
+        self, coordinator: LocalSolarCoordinator, device: Device, point: Point
+    ) -> None:
+        """Follow whether the device answers: a command has no value that could change."""
+        super().__init__(coordinator, device, point)
+        self.coordinator_context = (device.identity.id, CONNECTED.key)
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Whether the device answers: a command has no value that could be missing."""
+        return self.coordinator.last_update_success and self.coordinator.awake
+
+    @override
+    async def async_press(self) -> None:
+        """Ask for the command."""
+        await self.async_ask_for(True)

@@ -1,0 +1,550 @@
+"""What may be written to a Growatt inverter, and writing it: the driver of the write gate.
+
+Facts: growatt "Protocol II" V1.13 to V1.39, the recording of a MIN 6000TL-XH with its
+datalogger, and reports of owners: one value goes with function 6, words that belong
+together with one function 16; a unit that refuses one of the two may take the other.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+import time
+from typing import Any, Final
+
+from modbus_connection import (
+    AcknowledgeError,
+    IllegalDataAddressError,
+    IllegalFunctionError,
+    ModbusConnectionError,
+    ModbusError,
+    ModbusTimeoutError,
+    ModbusUnit,
+)
+
+from ..modbus.codecs import CLOCK, Text
+from ..modbus.errors import (
+    RegisterValueError,
+    ValueNotAnOptionError,
+    ValueOutOfRangeError,
+)
+from ..modbus.image import Space
+from ..modbus.plan import Read
+from ..modbus.reader import is_refusal, read_words
+from ..modbus.register import Register
+from ..points import (
+    AC_CHARGE,
+    SLOT_WITHOUT_GRID_CHARGE,
+    TimeSlot,
+    TimeSlotChange,
+    Value,
+    Wanted,
+)
+from ..values import as_text
+from ..write_gate import (
+    Change,
+    DeviceError,
+    GuardedSetting,
+    InvalidValueError,
+    NeverWriteError,
+    NotASettingError,
+    NotIdentifiedError,
+    NotReadableError,
+    Reading,
+    RefusedError,
+    UnknownSettingError,
+    WriteError,
+    WrongDeviceError,
+)
+from .identify import serial_number_places
+from .inverter import SYNC_CLOCK, Inverter
+from .time_slots import (
+    SlotCodec,
+    change_of_part,
+    crosses_midnight,
+    is_switched_on,
+    overlaps,
+)
+
+CLOCK_TOLERANCE: Final = timedelta(seconds=5)
+"""A clock that is off by less is right: messages take their time."""
+
+SEND_PATIENCE: Final = 10.0
+"""Seconds in which a message must have been answered, time in the link's queue included."""
+
+NARROWING_ROUNDS: Final = 16
+"""Rounds in which the reader narrows down which slots old firmware lacks."""
+
+BATTERY_FIRST: Final = "battery_first"
+
+IN_FLASH: Final = "in_flash"
+"""Warning: the register wears out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Surroundings:
+    """What counts for a slot: itself, the others, and whether the grid may charge."""
+
+    slot: TimeSlot | None
+    others: Mapping[str, TimeSlot]
+    unclear: tuple[str, ...]
+    """Other slots that are on and hold something impossible."""
+    grid_charges: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadAt:
+    """When a clock was read, in monotonic seconds."""
+
+    seconds: float
+
+
+class InverterSettings:
+    """Writes the settings of one inverter and the battery behind it."""
+
+    def __init__(
+        self, unit: ModbusUnit, inverter: Inverter, now: Callable[[], datetime]
+    ) -> None:
+        """Write to ``inverter`` on ``unit``. ``now`` gives its local time, without a zone."""
+        self._unit = unit
+        self._inverter = inverter
+        self._now = now
+        self._one_by_one: dict[int, bool] = {}
+        self._breaks = 0
+        self.stop_watching = unit.on_connection_lost(self._note_break)
+        """Ends what was begun here; to be called when the driver is not used any more."""
+
+    # -- what may be written ------------------------------------------------------
+
+    def setting(self, key: str) -> GuardedSetting:
+        """Return the setting of a key. Raises ``WriteError`` if there is none."""
+        if key == SYNC_CLOCK.key:
+            if not self._inverter.identified.knows_settings:
+                raise NotASettingError(register=key)
+            row = self._clock
+            return GuardedSetting(
+                point=SYNC_CLOCK, address=row.address, wears=self._wears(row)
+            )
+        row = self._row(key)
+        whole = self._whole(row)
+        assert row.point.setting is not None
+        return GuardedSetting(
+            point=row.point,
+            address=whole.address,
+            wears=self._wears(whole),
+            note=row.note,
+            reads_back=row.point.setting.reads_back,
+        )
+
+    def rows(self, key: str) -> list[Register]:
+        """Return the rows whose words a setting of this key is written to."""
+        return [self._clock if key == SYNC_CLOCK.key else self._whole(self._row(key))]
+
+    @property
+    def _clock(self) -> Register:
+        if (row := self._inverter.register("clock")) is None:
+            raise UnknownSettingError(register=SYNC_CLOCK.key)
+        return row
+
+    def _row(self, key: str) -> Register:
+        """Return the row of a setting, or raise why it is none."""
+        if (row := self._inverter.register(key)) is None:
+            raise UnknownSettingError(register=key)
+        if row.never_write:
+            raise NeverWriteError(row.never_write, register=key)
+        if row.point.setting is None or row.space is not Space.HOLDING:
+            raise NotASettingError(register=key)
+        return row
+
+    def _whole(self, row: Register) -> Register:
+        """Return the row that is written when a part of it is changed."""
+        return row if row.part_of is None else self._row(row.part_of[0])
+
+    def _wears(self, row: Register) -> str:
+        return f"{self._inverter.id}/{row.address}"
+
+    # -- reading ------------------------------------------------------------------
+
+    @property
+    def breaks(self) -> int:
+        """How often the link was lost."""
+        return self._breaks
+
+    def _note_break(self) -> None:
+        self._breaks += 1
+
+    async def async_check_identity(self) -> None:
+        """Read the serial number. Raises ``WrongDeviceError`` or ``DeviceError``.
+
+        Only the place counts where the family keeps it: an inverter that has it elsewhere
+        has firmware whose registers may mean something else.
+        """
+        place, *_ = serial_number_places(self._inverter.identified.family)
+        try:
+            found = await self._async_read_text(place)
+        except ModbusError as err:
+            kind = NotIdentifiedError if is_refusal(err) else DeviceError
+            raise kind(str(err)) from err
+        if found is None:
+            raise NotIdentifiedError("it is empty")
+        if found != self._inverter.id:
+            raise WrongDeviceError(self._inverter.id, found)
+
+    async def _async_read_text(self, place: tuple[int, int]) -> str | None:
+        """Read a text; a lost or garbled answer is asked for once more."""
+        try:
+            words = await read_words(self._unit, Space.HOLDING, *place)
+        except ModbusError as err:
+            if is_refusal(err):
+                raise
+            words = await read_words(self._unit, Space.HOLDING, *place)
+        return Text(place[1]).decode(words)
+
+    async def async_read(self, key: str) -> Reading:
+        """Read what counts for a setting, in one request if the link allows."""
+        if key == SYNC_CLOCK.key:
+            await self._async_read_rows(self._clock)
+            # The time goes on by itself: that is no change.
+            return Reading(
+                value=self._decode(self._clock),
+                raw=(),
+                persistent=False,
+                around=_ReadAt(time.monotonic()),
+            )
+        row = self._row(key)
+        whole = self._whole(row)
+        flags = self._read_with(row, whole)
+        await self._async_read_rows(whole, *flags.values())
+        raw = self._inverter.image.get(whole.space, whole.address, whole.words)
+        return Reading(
+            value=self._decode(row),
+            raw=tuple(raw or ()),
+            persistent=self._is_persistent(row),
+            around=self._around(whole, flags),
+        )
+
+    def _read_with(self, row: Register, whole: Register) -> dict[str, Register]:
+        """Return other rows that must be known to judge a change."""
+        keys: list[str] = []
+        if row.point.setting is not None and row.point.setting.persistent_while:
+            keys.append(row.point.setting.persistent_while)
+        if isinstance(whole.codec, SlotCodec):
+            keys += [slot.key for slot in self._slots()]
+            keys.append(AC_CHARGE)
+        return {
+            key: known
+            for key in keys
+            if (known := self._inverter.register(key)) is not None
+        }
+
+    def _slots(self) -> Iterable[Register]:
+        return (row for row in self._inverter.rows if isinstance(row.codec, SlotCodec))
+
+    async def _async_read_rows(self, row: Register, *others: Register) -> None:
+        """Read a row now, and others unless this firmware lacks them.
+
+        The reader finds out what is lacking by narrowing down what is refused again and
+        again. Raises ``DeviceError``.
+        """
+        reader, image = self._inverter.reader, self._inverter.image
+        started = time.monotonic()
+        for err in (await self._async_narrow([row, *others])).values():
+            if is_refusal(err):
+                raise NotReadableError(str(err), register=row.key) from err
+            raise DeviceError(str(err)) from err
+        for known in (row, *others):
+            if (image.seen_at(known.space, known.address) or 0.0) >= started:
+                continue
+            if (refusal := reader.refused.get(known.key)) is None:
+                raise DeviceError(f"{known.key} was not answered")
+            if known is row:
+                raise NotReadableError(refusal, register=known.key)
+
+    async def _async_narrow(self, rows: list[Register]) -> Mapping[Read, ModbusError]:
+        """Read rows until nothing is refused any more; return what failed."""
+        reader, image = self._inverter.reader, self._inverter.image
+        report = await reader.read(rows, image)
+        for _ in range(NARROWING_ROUNDS):
+            if not report.failed or not all(map(is_refusal, report.failed.values())):
+                break
+            report = await reader.read(rows, image)
+        return report.failed
+
+    def _decode(self, row: Register) -> Value | None:
+        words = self._inverter.image.get(row.space, row.address, row.words)
+        return None if words is None else row.decode(words)
+
+    def _is_persistent(self, row: Register) -> bool:
+        setting = row.point.setting
+        assert setting is not None
+        if not setting.persistent_while:
+            return setting.persistent
+        flag = self._inverter.register(setting.persistent_while)
+        return flag is not None and self._decode(flag) is not False
+
+    def _around(
+        self, whole: Register, flags: Mapping[str, Register]
+    ) -> _Surroundings | None:
+        if not isinstance(whole.codec, SlotCodec):
+            return None
+        known = {
+            key: (row, words)
+            for key, row in flags.items()
+            if (words := self._inverter.image.get(row.space, row.address, row.words))
+        }
+        slots = {key: row.decode(words) for key, (row, words) in known.items()}
+        own = self._decode(whole)
+        return _Surroundings(
+            slot=own if isinstance(own, TimeSlot) else None,
+            others={
+                key: slot
+                for key, slot in slots.items()
+                if isinstance(slot, TimeSlot) and key != whole.key
+            },
+            unclear=tuple(
+                key
+                for key, (row, words) in known.items()
+                if isinstance(row.codec, SlotCodec)
+                and key != whole.key
+                and slots[key] is None
+                and is_switched_on(words)
+            ),
+            grid_charges=slots.get(AC_CHARGE) is True,
+        )
+
+    # -- changing -----------------------------------------------------------------
+
+    def change(self, key: str, wanted: Wanted, current: Reading) -> Change:
+        """Return the change that gives what is wanted. Raises ``InvalidValueError``."""
+        if key == SYNC_CLOCK.key:
+            if wanted is not True:
+                raise _does_not_fit(self._clock, wanted, "is no command: say on")
+            return Change(key=key, value=self._now().replace(microsecond=0), raw=())
+        row = self._row(key)
+        whole = self._whole(row)
+        if isinstance(whole.codec, SlotCodec):
+            written: Value = _slot_after(row, wanted, current)
+        elif isinstance(wanted, TimeSlotChange):
+            raise _does_not_fit(row, wanted, "is a time slot")
+        else:
+            _check_present(row, current)
+            written = wanted
+        raw = _encode(whole, written)
+        return Change(
+            key=key,
+            value=written if isinstance(wanted, TimeSlotChange) else wanted,
+            raw=raw,
+            doubts=_doubts_about(whole.key, written, current)
+            if isinstance(written, TimeSlot)
+            else (),
+            warnings=(IN_FLASH,) if current.persistent else (),
+        )
+
+    def holds(self, change: Change, reading: Reading) -> bool:
+        """Return whether a reading shows what a change is for."""
+        if change.key == SYNC_CLOCK.key:
+            return (
+                isinstance(reading.value, datetime)
+                and abs(reading.value - self._now()) <= CLOCK_TOLERANCE
+            )
+        if reading.raw == change.raw:
+            return True
+        whole = self._whole(self._row(change.key))
+        # Reserved bits of a slot may be what they like.
+        return isinstance(whole.codec, SlotCodec) and (
+            whole.decode(list(change.raw)) == whole.decode(list(reading.raw))
+        )
+
+    def is_unchanged(self, before: Reading, after: Reading) -> bool:
+        """Return whether nothing was changed between two readings."""
+        if (
+            isinstance(before.value, datetime)
+            and isinstance(after.value, datetime)
+            and isinstance(before.around, _ReadAt)
+            and isinstance(after.around, _ReadAt)
+        ):
+            passed = timedelta(seconds=after.around.seconds - before.around.seconds)
+            return abs(after.value - before.value - passed) <= CLOCK_TOLERANCE
+        return (before.raw, before.value) == (after.raw, after.value)
+
+    def as_whole(self, key: str, wanted: Wanted) -> tuple[str, Wanted]:
+        """Return the slot and its change if a part of a slot is wanted."""
+        if key == SYNC_CLOCK.key or (row := self._row(key)).part_of is None:
+            return key, wanted
+        return row.part_of[0], _as_change(row, wanted)
+
+    async def async_write(self, change: Change) -> None:
+        """Send a change once. Raises ``RefusedError`` or ``DeviceError``."""
+        if change.key == SYNC_CLOCK.key:
+            row, words = self._clock, CLOCK.encode(self._now())
+        else:
+            row, words = self._whole(self._row(change.key)), change.raw
+        works = self._one_by_one.get(row.address)
+        breaks = self._breaks
+        one_by_one = len(words) == 1 if works is None else works
+        try:
+            await self._async_send(row, words, breaks, one_by_one=one_by_one)
+        except (IllegalFunctionError, IllegalDataAddressError) as refusal:
+            if works is not None:
+                raise RefusedError(str(refusal)) from refusal
+            one_by_one = not one_by_one
+            try:
+                await self._async_send(row, words, breaks, one_by_one=one_by_one)
+            except ModbusError as err:
+                raise _failure(err) from refusal
+        except ModbusError as err:
+            raise _failure(err) from err
+        self._one_by_one[row.address] = one_by_one
+
+    async def _async_send(
+        self, row: Register, words: tuple[int, ...], breaks: int, *, one_by_one: bool
+    ) -> None:
+        """Send words with one function 16, or with a function 6 for each.
+
+        Nothing is sent any more once the link broke more often than ``breaks``. Raises
+        ``ModbusError`` if nothing was written or nobody knows, ``DeviceError`` if only
+        some words were.
+        """
+        if not one_by_one:
+            self._check_link(breaks)
+            await _async_patiently(self._unit.write_registers(row.address, list(words)))
+            return
+        places = list(enumerate(words, row.address))
+        if isinstance(row.codec, SlotCodec):
+            places.reverse()  # the switch is in the first word: it must come last
+        for sent, (address, word) in enumerate(places):
+            try:
+                self._check_link(breaks)
+                await _async_patiently(self._unit.write_register(address, word))
+            except ModbusError as err:
+                if sent:
+                    raise DeviceError(f"holding {address}: {err}") from err
+                raise
+
+    def _check_link(self, breaks: int) -> None:
+        """Raise ``ModbusConnectionError`` if the link broke: another device may be there."""
+        if self._breaks != breaks:
+            raise ModbusConnectionError("the connection was lost meanwhile")
+
+
+async def _async_patiently(message: Coroutine[Any, Any, None]) -> None:
+    """Wait for the answer to a message, but not for as long as the link would.
+
+    The link repeats what a busy device does not take (exception 6) for a minute, in
+    which another device may have come. Raises ``ModbusError``.
+    """
+    try:
+        async with asyncio.timeout(SEND_PATIENCE):
+            with suppress(AcknowledgeError):  # understood; it takes its time
+                await message
+    except ModbusError:
+        raise
+    except TimeoutError:
+        raise ModbusTimeoutError(f"not taken within {SEND_PATIENCE:g} s") from None
+
+
+def _failure(err: ModbusError) -> WriteError:
+    """Return what an error means for what was to be written."""
+    if is_refusal(err):
+        return RefusedError(str(err))
+    return DeviceError(str(err))
+
+
+def _slot_after(row: Register, wanted: Wanted, current: Reading) -> TimeSlot:
+    """Return the slot with what is wanted of it, or of the part of it that a row shows."""
+    wanted = _as_change(row, wanted)
+    if isinstance(wanted, TimeSlot):
+        return wanted
+    if not isinstance(wanted, TimeSlotChange):
+        raise _does_not_fit(row, wanted, "is not a time slot")
+    assert isinstance(current.around, _Surroundings)
+    if (slot := wanted.applied_to(current.around.slot)) is None:
+        raise InvalidValueError("slot_not_valid", register=row.key)
+    return slot
+
+
+def _as_change(row: Register, wanted: Wanted) -> Wanted:
+    """Return the change of a slot if ``row`` shows a part of it."""
+    if row.part_of is None:
+        return wanted
+    try:
+        return change_of_part(row.part_of[1], wanted)
+    except TypeError as err:
+        raise _does_not_fit(row, wanted, str(err)) from err
+
+
+def _check_present(row: Register, current: Reading) -> None:
+    """Raise ``InvalidValueError`` if a register holds what the table does not know.
+
+    Firmware that uses it for something else shows itself that way.
+    """
+    setting, value = row.point.setting, current.value
+    assert setting is not None
+    if isinstance(value, bool | str):
+        return
+    if isinstance(value, int | float):
+        low, high = setting.found or (setting.minimum, setting.maximum)
+        if (low is None or value >= low) and (high is None or value <= high):
+            return
+    raise InvalidValueError(
+        "present_value_unknown",
+        register=row.key,
+        raw=" ".join(map(str, current.raw)),
+    )
+
+
+def _doubts_about(key: str, slot: TimeSlot, current: Reading) -> tuple[str, ...]:
+    """Return what to think about before slot ``key`` is switched on.
+
+    Raises ``InvalidValueError`` if it cannot be.
+    """
+    if not slot.enabled:
+        return ()
+    around = current.around
+    assert isinstance(around, _Surroundings)
+    if crosses_midnight(slot):
+        raise InvalidValueError(
+            "slot_crosses_midnight", register=key, value=as_text(slot)
+        )
+    for other_key in around.unclear:
+        raise InvalidValueError("other_slot_not_valid", register=key, other=other_key)
+    for other_key, other in around.others.items():
+        if overlaps(slot, other):
+            raise InvalidValueError(
+                "slot_overlaps",
+                register=key,
+                value=as_text(slot),
+                other=other_key,
+                other_value=as_text(other),
+            )
+    if slot.mode == BATTERY_FIRST and not around.grid_charges:
+        return (SLOT_WITHOUT_GRID_CHARGE,)
+    return ()
+
+
+def _encode(row: Register, value: Value) -> tuple[int, ...]:
+    """Return the words of a value. Raises ``InvalidValueError`` with the table's reason."""
+    try:
+        return row.encode(value)
+    except RegisterValueError as err:
+        raise InvalidValueError(
+            _kind(err), err.reason, register=row.key, value=as_text(value)
+        ) from err
+
+
+def _does_not_fit(row: Register, wanted: Wanted, why: str) -> InvalidValueError:
+    return InvalidValueError(
+        "value_not_representable", why, register=row.key, value=as_text(wanted)
+    )
+
+
+def _kind(err: RegisterValueError) -> str:
+    """Return the key of the message about a value."""
+    match err:
+        case ValueOutOfRangeError():
+            return "value_out_of_range"
+        case ValueNotAnOptionError():
+            return "value_not_an_option"
+        case _:
+            return "value_not_representable"

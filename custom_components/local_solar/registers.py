@@ -1,0 +1,32 @@
+"""Looking at the registers of a device: what actions may ask a coordinator for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .modbus.image import RegisterImage, Space
+from .points import Point, Value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterReading:
+    """Words that were just read, and what they mean.
+
+    ``point`` is set if a point was asked for; ``values`` are those of all points that lie
+    in the words as a whole.
+    """
+
+    space: Space
+    address: int
+    words: tuple[int, ...]
+    values: Mapping[str, Value | None]
+    point: Point | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterDump:
+    """All registers of a device, without serial numbers, and why keys are missing."""
+
+    image: RegisterImage
+    missing: Mapping[str, str]
+    source: str
+    """What the dump is of."""

@@ -1,0 +1,388 @@
+"""The actions: reading registers, and changing settings with an explicit confirmation.
+
+Only administrators may call them; automations that nobody started may, too.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import time
+from typing import Any, Final
+
+import probatio
+
+from homeassistant.const import ATTR_DEVICE_ID
+from homeassistant.core import (
+    HomeAssistant,
+    ServiceCall,
+    ServiceResponse,
+    SupportsResponse,
+    callback,
+)
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers.service import (
+    async_get_device_and_config_entry,
+    async_register_admin_service,
+)
+
+from .const import CONF_KIND, DOMAIN
+from .coordinators.base import LocalSolarCoordinator
+from .dataset_files import async_write_dataset
+from .modbus.image import Space
+from .points import (
+    AC_CHARGE,
+    SLOT_WITHOUT_GRID_CHARGE,
+    Point,
+    TimeSlotChange,
+    Value,
+    Wanted,
+    slot_key,
+)
+from .values import SLOT_PARTS, Given, NotAValueError, as_json, as_text, parse
+from .write_gate import Outcome, Pending, Written
+from .writing import Asker, Writing
+
+ATTR_REGISTER: Final = "register"
+ATTR_SPACE: Final = "space"
+ATTR_ADDRESS: Final = "address"
+ATTR_COUNT: Final = "count"
+ATTR_VALUE: Final = "value"
+ATTR_TOKEN: Final = "token"
+ATTR_CONFIRM: Final = "confirm"
+ATTR_EXPECTED: Final = "expected"
+ATTR_ONLY_IF_DIFFERENT: Final = "only_if_different"
+ATTR_SLOT: Final = "slot"
+ATTR_GRID_CHARGE: Final = "grid_charge"
+
+MAX_WORDS: Final = 125
+"""The most registers that one message can bring."""
+
+_DEVICE: Final = {probatio.Required(ATTR_DEVICE_ID): cv.string}
+
+_KEY: Final = probatio.All(cv.string, cv.slug)
+_VALUE: Final = probatio.Any(bool, int, float, str, time, dict)
+_WORD_ADDRESS: Final = probatio.All(probatio.Coerce(int), probatio.Range(0, 0xFFFF))
+
+READ_REGISTER: Final = probatio.Schema(
+    {
+        **_DEVICE,
+        probatio.Optional(ATTR_REGISTER): _KEY,
+        probatio.Optional(ATTR_SPACE): probatio.Coerce(Space),
+        probatio.Optional(ATTR_ADDRESS): _WORD_ADDRESS,
+        probatio.Optional(ATTR_COUNT, default=1): probatio.All(
+            probatio.Coerce(int), probatio.Range(1, MAX_WORDS)
+        ),
+    }
+)
+PREVIEW_WRITE: Final = probatio.Schema(
+    {
+        **_DEVICE,
+        probatio.Required(ATTR_REGISTER): _KEY,
+        probatio.Required(ATTR_VALUE): _VALUE,
+    }
+)
+TOKEN: Final = probatio.Schema({**_DEVICE, probatio.Required(ATTR_TOKEN): cv.string})
+SET_REGISTER: Final = probatio.Schema(
+    {
+        **_DEVICE,
+        probatio.Required(ATTR_REGISTER): _KEY,
+        probatio.Required(ATTR_VALUE): _VALUE,
+        probatio.Required(ATTR_CONFIRM): cv.boolean,
+        probatio.Optional(ATTR_EXPECTED): _VALUE,
+        probatio.Optional(ATTR_ONLY_IF_DIFFERENT, default=True): cv.boolean,
+    }
+)
+SET_TIME_SLOT: Final = probatio.Schema(
+    {
+        **_DEVICE,
+        probatio.Required(ATTR_SLOT): probatio.All(
+            probatio.Coerce(int), probatio.Range(min=1)
+        ),
+        probatio.Required(ATTR_CONFIRM): cv.boolean,
+        probatio.Optional("start"): cv.time,
+        probatio.Optional("end"): cv.time,
+        probatio.Optional("mode"): cv.string,
+        probatio.Optional("enabled"): cv.boolean,
+        probatio.Optional(ATTR_GRID_CHARGE): cv.boolean,
+    }
+)
+DUMP_REGISTERS: Final = probatio.Schema(_DEVICE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """An action that was called, and the device it is for."""
+
+    hass: HomeAssistant
+    call: ServiceCall
+    device: str
+    """Id of the device in our own vocabulary."""
+    coordinator: LocalSolarCoordinator
+
+    @classmethod
+    def of(cls, call: ServiceCall) -> _Call:
+        """Look the device up. Raises ``ServiceValidationError``."""
+        device, entry = async_get_device_and_config_entry(
+            call.hass, DOMAIN, call.data[ATTR_DEVICE_ID], include_child_devices=False
+        )
+        coordinator: LocalSolarCoordinator = entry.runtime_data
+        (identifier,) = (
+            name for domain, name in device.identifiers if domain == DOMAIN
+        )
+        return cls(
+            hass=call.hass, call=call, device=identifier, coordinator=coordinator
+        )
+
+    @property
+    def writing(self) -> Writing:
+        """The way to the device. Raises ``ServiceValidationError`` if it is shut."""
+        if (writing := self.coordinator.writing) is None:
+            raise ServiceValidationError(
+                translation_domain=DOMAIN,
+                translation_key="writes_disabled",
+                translation_placeholders={"device": self.coordinator.name},
+            )
+        return writing
+
+    def check_confirmed(self) -> None:
+        """Raise ``ServiceValidationError`` unless the caller has confirmed."""
+        if not self.call.data[ATTR_CONFIRM]:
+            raise ServiceValidationError(
+                translation_domain=DOMAIN,
+                translation_key="confirmation_required",
+                translation_placeholders={"action": f"{DOMAIN}.{self.call.service}"},
+            )
+
+    async def async_asker(self) -> Asker:
+        """Return who called."""
+        return await Asker.async_of(
+            self.hass, self.call.context, f"{DOMAIN}.{self.call.service}"
+        )
+
+    async def async_try(self, key: str, wanted: Wanted, asker: Asker) -> None:
+        """Raise ``HomeAssistantError`` if a change would be refused now."""
+        pending = await self.writing.async_preview(self.device, key, wanted, asker)
+        self.writing.cancel(self.device, pending.token)
+
+    def parse(self, point: Point, given: Given) -> Wanted:
+        """Return the value that is meant. Raises ``ServiceValidationError``."""
+        try:
+            return parse(point, given)
+        except NotAValueError as err:
+            raise ServiceValidationError(
+                translation_domain=DOMAIN,
+                translation_key="value_not_representable",
+                translation_placeholders={
+                    "device": self.coordinator.name,
+                    "register": point.key,
+                    "value": str(given),
+                    "reason": str(err),
+                },
+            ) from err
+
+
+async def async_read_register(call: ServiceCall) -> ServiceResponse:
+    """Read a point by its key, or any registers."""
+    data = call.data
+    coordinator = _Call.of(call).coordinator
+    by_key, by_address = (
+        ATTR_REGISTER in data,
+        ATTR_SPACE in data or ATTR_ADDRESS in data,
+    )
+    if by_key == by_address or (
+        by_address and not {ATTR_SPACE, ATTR_ADDRESS} <= {*data}
+    ):
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="register_or_address"
+        )
+    if by_key:
+        reading = await coordinator.async_read_register(data[ATTR_REGISTER])
+    else:
+        reading = await coordinator.async_read_registers(
+            data[ATTR_SPACE], data[ATTR_ADDRESS], data[ATTR_COUNT]
+        )
+    response: dict[str, Any] = {
+        ATTR_SPACE: reading.space.value,
+        ATTR_ADDRESS: reading.address,
+        "raw": list(reading.words),
+    }
+    if (point := reading.point) is None:
+        values = {key: as_json(value) for key, value in reading.values.items()}
+        return {**response, "values": values}
+    response |= {
+        ATTR_REGISTER: point.key,
+        ATTR_VALUE: as_json(reading.values[point.key]),
+        "unit": point.unit,
+    }
+    if (setting := point.setting) is not None:
+        response["setting"] = {
+            "minimum": setting.minimum,
+            "maximum": setting.maximum,
+            "step": setting.step,
+            "options": list(point.options),
+        }
+    return response
+
+
+async def async_preview_write(call: ServiceCall) -> ServiceResponse:
+    """Say what a change would do; the token that comes with it confirms it."""
+    request = _Call.of(call)
+    writing, data = request.writing, call.data
+    point = writing.find(request.device, data[ATTR_REGISTER])
+    pending = await writing.async_preview(
+        request.device,
+        point.key,
+        request.parse(point, data[ATTR_VALUE]),
+        await request.async_asker(),
+    )
+    return _preview(pending)
+
+
+async def async_confirm_write(call: ServiceCall) -> ServiceResponse:
+    """Make a previewed change."""
+    request = _Call.of(call)
+    written = await request.writing.async_confirm(
+        request.device, call.data[ATTR_TOKEN], await request.async_asker()
+    )
+    return _result(written) if call.return_response else None
+
+
+async def async_cancel_write(call: ServiceCall) -> None:
+    """Forget a previewed change."""
+    request = _Call.of(call)
+    request.writing.cancel(request.device, call.data[ATTR_TOKEN])
+
+
+async def async_set_register(call: ServiceCall) -> ServiceResponse:
+    """Change a setting in one call, which is its own confirmation."""
+    request = _Call.of(call)
+    writing, data = request.writing, call.data
+    request.check_confirmed()
+    point = writing.find(request.device, data[ATTR_REGISTER])
+    expected: Value | None = None
+    if ATTR_EXPECTED in data:
+        wanted = request.parse(point, data[ATTR_EXPECTED])
+        if isinstance(wanted, TimeSlotChange):
+            raise ServiceValidationError(
+                translation_domain=DOMAIN, translation_key="expected_of_slot"
+            )
+        expected = wanted
+    written = await writing.async_write(
+        request.device,
+        point.key,
+        request.parse(point, data[ATTR_VALUE]),
+        await request.async_asker(),
+        expected=expected,
+        only_if_different=data[ATTR_ONLY_IF_DIFFERENT],
+    )
+    return _result(written) if call.return_response else None
+
+
+async def async_set_time_slot(call: ServiceCall) -> ServiceResponse:
+    """Change a time slot as a whole; what is not given stays as it is."""
+    request = _Call.of(call)
+    writing, data = request.writing, call.data
+    request.check_confirmed()
+    asker = await request.async_asker()
+    point = writing.find(request.device, slot_key(data[ATTR_SLOT]))
+    slot = {part: data[part] for part in SLOT_PARTS if part in data}
+    wanted = request.parse(point, slot)
+    grid_charge: bool | None = data.get(ATTR_GRID_CHARGE)
+    if grid_charge is None:
+        written = await writing.async_write(request.device, point.key, wanted, asker)
+        return _result(written) if call.return_response else None
+    # What is charged with must not change for a slot that cannot be.
+    await request.async_try(point.key, wanted, asker)
+    charge = await writing.async_write(request.device, AC_CHARGE, grid_charge, asker)
+    try:
+        written = await writing.async_write(
+            request.device,
+            point.key,
+            wanted,
+            asker,
+            accepted=(SLOT_WITHOUT_GRID_CHARGE,),
+        )
+    except HomeAssistantError as err:
+        if charge.outcome is Outcome.UNCHANGED:
+            raise
+        raise HomeAssistantError(
+            translation_domain=DOMAIN,
+            translation_key="slot_failed_after_grid_charge",
+            translation_placeholders={
+                "error": str(err),
+                "grid_charge": as_text(grid_charge),
+            },
+        ) from err
+    return _result(written) if call.return_response else None
+
+
+async def async_dump_registers(call: ServiceCall) -> ServiceResponse:
+    """Write all registers to a file that the simulator can serve."""
+    request = _Call.of(call)
+    dump = await request.coordinator.async_dump_registers()
+    try:
+        path = await async_write_dataset(
+            request.hass, request.coordinator.config_entry.data[CONF_KIND], dump
+        )
+    except OSError as err:
+        raise HomeAssistantError(
+            translation_domain=DOMAIN,
+            translation_key="dump_not_written",
+            translation_placeholders={"error": err.strerror or str(err)},
+        ) from err
+    counts = {space: len(words) for space, words in dump.image.dump().items()}
+    return {"path": path, **counts, "missing": dict(dump.missing)}
+
+
+def _preview(pending: Pending[Asker]) -> ServiceResponse:
+    setting, change = pending.setting, pending.change
+    return {
+        ATTR_TOKEN: pending.token,
+        ATTR_REGISTER: setting.point.key,
+        ATTR_ADDRESS: setting.address,
+        "current": as_json(pending.before.value),
+        ATTR_VALUE: as_json(change.value),
+        "unit": setting.point.unit,
+        "raw_current": list(pending.before.raw),
+        "raw_value": list(change.raw),
+        "persistent": pending.before.persistent,
+        "warnings": [*change.warnings, *change.doubts],
+        "note": setting.note,
+        "expires": pending.expires.isoformat(timespec="seconds"),
+    }
+
+
+def _result(written: Written[Asker]) -> ServiceResponse:
+    return {
+        ATTR_REGISTER: written.setting.point.key,
+        ATTR_ADDRESS: written.setting.address,
+        "before": as_json(written.before.value),
+        "after": as_json(written.after.value if written.after else None),
+        "unit": written.setting.point.unit,
+        "outcome": written.outcome.value,
+        "written": written.outcome is Outcome.WRITTEN,
+        "verified": written.outcome in (Outcome.WRITTEN, Outcome.UNCHANGED),
+    }
+
+
+type _Handler = Callable[[ServiceCall], Coroutine[Any, Any, ServiceResponse | None]]
+
+ACTIONS: Final[Mapping[str, tuple[_Handler, probatio.Schema, SupportsResponse]]] = {
+    "read_register": (async_read_register, READ_REGISTER, SupportsResponse.ONLY),
+    "preview_write": (async_preview_write, PREVIEW_WRITE, SupportsResponse.ONLY),
+    "confirm_write": (async_confirm_write, TOKEN, SupportsResponse.OPTIONAL),
+    "cancel_write": (async_cancel_write, TOKEN, SupportsResponse.NONE),
+    "set_register": (async_set_register, SET_REGISTER, SupportsResponse.OPTIONAL),
+    "set_time_slot": (async_set_time_slot, SET_TIME_SLOT, SupportsResponse.OPTIONAL),
+    "dump_registers": (async_dump_registers, DUMP_REGISTERS, SupportsResponse.ONLY),
+}
+"""Name -> what it does, what it takes, whether it answers."""
+
+
+@callback
+def async_setup_services(hass: HomeAssistant) -> None:
+    """Register the actions."""
+    for name, (handler, schema, supports_response) in ACTIONS.items():
+        async_register_admin_service(
+            hass, DOMAIN, name, handler, schema, supports_response
+        )
