@@ -85,7 +85,7 @@ _POWER_COMMANDS: Final = (3, 4)
 """Limits of active and reactive power."""
 
 _NO_LIMIT: Final = 255
-_CAN_BE_WITHOUT_LIMIT: Final = (*_POWER_COMMANDS, 3036)
+_CAN_BE_WITHOUT_LIMIT: Final = (3, 3036)
 """Holding registers that take ``_NO_LIMIT``, beyond the maximum of the setting."""
 
 RESET_SECONDS: Final = 60.0
@@ -408,7 +408,9 @@ def _allows(row: Register, holding: Mapping[int, int]) -> bool:
     value, setting = row.decode(words), row.point.setting
     if setting is None or not isinstance(value, int | float):
         return True
-    return (setting.minimum is None or value >= setting.minimum) and (
+    # A device takes less than the integration dares to set.
+    minimum = setting.found[0] if setting.found else setting.minimum
+    return (minimum is None or value >= minimum) and (
         setting.maximum is None or value <= setting.maximum
     )
 

@@ -165,7 +165,7 @@ def test_settings_become_controls_of_the_device_they_belong_to(owner: Owner) -> 
     assert owner.domains(HYBRID) & CONTROLS == {"number", "select", "button"}
     assert owner.domains(BATTERY) & CONTROLS == {"number", "select", "switch", "time"}
     assert owner.shown(LIMIT_NUMBER) == "100"
-    assert owner.shown("time.growatt_ark_battery_time_slot_1_end") == "23:59:00"
+    assert owner.shown("time.growatt_ark_battery_time_slot_1_until") == "23:59:00"
 
 
 def test_a_previewed_change_is_made_once_it_is_confirmed(owner: Owner) -> None:
@@ -272,8 +272,8 @@ def test_a_time_slot_is_changed_as_a_whole(owner: Owner) -> None:
     answer = owner.ask("set_time_slot", BATTERY, slot=2, confirm=True, **slot)
     assert answer["outcome"] == "written"
     assert owner.held("tou2") == slot
-    assert owner.shown("time.growatt_ark_battery_time_slot_2_start") == "01:00:00"
-    assert owner.shown("time.growatt_ark_battery_time_slot_2_end") == "04:30:00"
+    assert owner.shown("time.growatt_ark_battery_time_slot_2_from") == "01:00:00"
+    assert owner.shown("time.growatt_ark_battery_time_slot_2_until") == "04:30:00"
 
 
 def test_a_change_by_hand_waits_for_its_confirmation(owner: Owner) -> None:

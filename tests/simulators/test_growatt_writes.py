@@ -253,14 +253,18 @@ def test_other_slots_are_kept_without_grid_charging(slot: list[int]) -> None:
     ("address", "word", "code"),
     [
         *[(3, 0, None), (3, 100, None), (3, 101, 3), (3, 255, None), (3, 254, 3)],
-        *[(4, 0x10000 - 100, None), (4, 0x10000 - 101, 3), (4, 255, None)],
         *[(3036, 1, None), (3036, 0, 3), (3036, 255, None), (3037, 255, 3)],
         *[(123, 1000, None), (123, 0x10000 - 1000, None), (123, 1001, 3)],
         *[(3049, 1, None), (3049, 2, 3), (0, 3, None), (0, 4, 3)],
         # Two meanings: load, battery and grid first, or default, retrofit and parallel.
         *[(3018, 1, None), (3018, 3, None), (3018, 4, 3)],
         # Not a setting, or unknown.
-        *[(1, 0xFFFF, None), (6, 0xFFFF, None), (3046, 0xFFFF, None)],
+        *[
+            (4, 0x10000 - 101, None),
+            (1, 0xFFFF, None),
+            (6, 0xFFFF, None),
+            (3046, 0xFFFF, None),
+        ],
     ],
 )
 def test_settings_have_limits(address: int, word: int, code: int | None) -> None:
