@@ -5,14 +5,20 @@
 import custom_components  # noqa: F401  # isort: skip
 
 from collections.abc import Iterator
+from typing import Any
 from unittest.mock import PropertyMock, patch
 
 from hypothesis import settings
 import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension
 from syrupy.assertion import SnapshotAssertion
 
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr
+
 from .common import HOST, TL_XH, Link, Network
+from .writing_helpers import Writable, add_unit, at_once, device_of, set_up_writable
 
 # How long an example takes says nothing on a busy computer.
 settings.register_profile("local_solar", parent=settings.default, deadline=None)
@@ -63,3 +69,31 @@ def network() -> Iterator[Network]:
 def link(network: Network) -> Link:
     """A Modbus TCP link with a MIN 6000TL-XH as unit 1."""
     return network.add_tcp(HOST, {1: TL_XH})
+
+
+# -- an inverter that is written to; tests that need another one have their own ---------
+
+
+@pytest.fixture
+def settled(hass_storage: dict[str, Any]) -> Iterator[None]:
+    """Let no test wait for a device to settle, and keep what is stored in memory."""
+    with at_once():
+        yield
+
+
+@pytest.fixture
+def unit(network: Network) -> Writable:
+    """A MIN 6000TL-XH."""
+    return add_unit(network, TL_XH)
+
+
+@pytest.fixture
+async def entry(hass: HomeAssistant, unit: Writable) -> MockConfigEntry:
+    """Its entry, with writing switched on."""
+    return await set_up_writable(hass, unit)
+
+
+@pytest.fixture
+def device(hass: HomeAssistant, entry: MockConfigEntry) -> dr.DeviceEntry:
+    """The inverter."""
+    return device_of(hass, entry)

@@ -1,7 +1,7 @@
 """Blueprints: automations that Home Assistant makes of them, and what those write."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
 from pathlib import Path
 import shutil
@@ -46,10 +46,11 @@ from .writing_helpers import (
     SLOT_1,
     SLOT_2,
     Writable,
-    at_once,
     device_of,
     set_up_writable,
 )
+
+pytestmark = pytest.mark.usefixtures("settled")
 
 BLUEPRINTS = ROOT / "blueprints" / "automation" / "local_solar"
 NAMES = sorted(path.name for path in BLUEPRINTS.glob("*.yaml"))
@@ -64,13 +65,6 @@ def hass_config_dir(hass_tmp_config_dir: str) -> str:
     folder = Path(hass_tmp_config_dir, "blueprints", "automation", "local_solar")
     shutil.copytree(BLUEPRINTS, folder)
     return hass_tmp_config_dir
-
-
-@pytest.fixture(autouse=True)
-def settled(hass_storage: dict[str, Any]) -> Iterator[None]:
-    """Let no test wait for a device to settle, and keep what is stored in memory."""
-    with at_once():
-        yield
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ from homeassistant.const import STATE_UNKNOWN, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
 
-from .common import HOST, TL_X, TL_XH, Network, pass_time, set_up
+from .common import TL_X, TL_XH, Network, pass_time, set_up
 from .writing_helpers import (
     Writable,
     act,
+    add_unit,
     ask,
     at_once,
     device_of,
@@ -36,14 +37,6 @@ def only_buttons() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def unit(network: Network) -> Writable:
-    """A MIN 6000TL-XH."""
-    unit = Writable(TL_XH)
-    network.add_tcp(HOST, {1: unit})
-    return unit
-
-
 @pytest.mark.usefixtures("only_buttons", "all_entities_enabled")
 @pytest.mark.parametrize("dataset", [TL_XH, TL_X])
 async def test_all_buttons(
@@ -53,8 +46,7 @@ async def test_all_buttons(
     snapshot: SnapshotAssertion,
     dataset: str,
 ) -> None:
-    unit = Writable(dataset)
-    network.add_tcp(HOST, {1: unit})
+    unit = add_unit(network, dataset)
     entry = await set_up_writable(hass, unit)
     await snapshot_platform(hass, entity_registry, snapshot, entry.entry_id)
 

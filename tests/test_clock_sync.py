@@ -1,8 +1,6 @@
 """The option that sets a device's clock every day."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
 import pytest
@@ -16,20 +14,15 @@ from custom_components.local_solar.writing import EVENT_WRITE
 from homeassistant.core import HomeAssistant
 from homeassistant.util import dt as dt_util
 
-from .common import HOST, TL_XH, Network, coordinator_of, pass_time, set_up
-from .writing_helpers import Writable, at_once, issues, set_up_writable
+from .common import coordinator_of, pass_time, set_up
+from .writing_helpers import Writable, issues, set_up_writable
+
+pytestmark = pytest.mark.usefixtures("settled")
 
 CLOCK = 45
 ZONE = "Europe/Berlin"
 MORNING = "2026-11-20T11:59:30+01:00"
 FAILED = "The clock could not be set today"
-
-
-@pytest.fixture(autouse=True)
-def settled(hass_storage: dict[str, Any]) -> Iterator[None]:
-    """Let no test wait for a device to settle, and keep what is stored in memory."""
-    with at_once():
-        yield
 
 
 @pytest.fixture(autouse=True)
@@ -39,14 +32,6 @@ async def half_a_minute_to_noon(
     """Begin shortly before local noon, which is not that of UTC."""
     await hass.config.async_set_time_zone(ZONE)
     freezer.move_to(MORNING)
-
-
-@pytest.fixture
-def unit(network: Network) -> Writable:
-    """A MIN 6000TL-XH whose clock stands at some day in spring."""
-    unit = Writable(TL_XH)
-    network.add_tcp(HOST, {1: unit})
-    return unit
 
 
 @pytest.fixture

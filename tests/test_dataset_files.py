@@ -10,7 +10,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import ServiceValidationError
 from simulators.datasets import Dataset, Table
 
-from .common import HOST, TL_XH, Network, coordinator_of, set_up
+from .common import coordinator_of, set_up
 from .writing_helpers import Writable, act, device_of, refused
 
 
@@ -18,14 +18,6 @@ from .writing_helpers import Writable, act, device_of, refused
 def hass_config_dir(hass_tmp_config_dir: str) -> str:
     """A configuration folder of its own for each test."""
     return hass_tmp_config_dir
-
-
-@pytest.fixture
-def unit(network: Network) -> Writable:
-    """A MIN 6000TL-XH."""
-    unit = Writable(TL_XH)
-    network.add_tcp(HOST, {1: unit})
-    return unit
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
 
 from .common import (
-    HOST,
     TL_X,
     TL_XH,
     TL_XH_US,
@@ -39,6 +38,7 @@ from .writing_helpers import (
     SPACING,
     Writable,
     act,
+    add_unit,
     ask,
     at_once,
     control_of,
@@ -87,25 +87,6 @@ def settled() -> Iterator[None]:
     """Let no test wait for a device to settle."""
     with at_once():
         yield
-
-
-@pytest.fixture
-def unit(network: Network) -> Writable:
-    """A MIN 6000TL-XH."""
-    return add_unit(network, TL_XH)
-
-
-@pytest.fixture
-async def entry(hass: HomeAssistant, unit: Writable) -> MockConfigEntry:
-    """Its entry, with writing switched on."""
-    return await set_up_writable(hass, unit)
-
-
-def add_unit(network: Network, dataset: str) -> Writable:
-    """Put a unit into the network."""
-    unit = Writable(dataset)
-    network.add_tcp(HOST, {1: unit})
-    return unit
 
 
 def entities(hass: HomeAssistant, entry: MockConfigEntry) -> list[er.RegistryEntry]:

@@ -1,6 +1,5 @@
 """Logbook: a line for each change that was sent to a device."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 import logging
 from typing import Any
@@ -22,14 +21,12 @@ from homeassistant.core import Context, HomeAssistant
 from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
 
-from .common import HOST, TL_XH, Network
 from .writing_helpers import (
     ACTIVE_POWER,
     Writable,
     act,
     act_as,
     ask,
-    at_once,
     control_of,
     device_of,
     issues,
@@ -37,14 +34,9 @@ from .writing_helpers import (
     set_up_writable,
 )
 
+pytestmark = pytest.mark.usefixtures("settled")
+
 POWER = {"register": "active_power_limit", "value": 80, "confirm": True}
-
-
-@pytest.fixture(autouse=True)
-def settled(hass_storage: dict[str, Any]) -> Iterator[None]:
-    """Let no test wait for a device to settle, and keep what is stored in memory."""
-    with at_once():
-        yield
 
 
 @pytest.fixture(autouse=True)
@@ -54,14 +46,6 @@ def find_the_integration(request: pytest.FixtureRequest) -> None:
         logging.getLogger("sqlalchemy.engine").setLevel(logging.WARNING)
         request.getfixturevalue("recorder_mock")
         request.getfixturevalue("enable_custom_integrations")
-
-
-@pytest.fixture
-def unit(network: Network) -> Writable:
-    """A MIN 6000TL-XH."""
-    unit = Writable(TL_XH)
-    network.add_tcp(HOST, {1: unit})
-    return unit
 
 
 @pytest.fixture

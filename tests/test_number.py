@@ -14,10 +14,11 @@ from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er
 
-from .common import HOST, TL_X, TL_XH, Network, coordinator_of, poll_all
+from .common import TL_X, TL_XH, Network, coordinator_of, poll_all
 from .writing_helpers import (
     ACTIVE_POWER,
     Writable,
+    add_unit,
     ask,
     control_of,
     issues,
@@ -36,14 +37,6 @@ def only_numbers() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def unit(network: Network) -> Writable:
-    """A MIN 6000TL-XH."""
-    unit = Writable(TL_XH)
-    network.add_tcp(HOST, {1: unit})
-    return unit
-
-
 @pytest.mark.usefixtures("only_numbers", "all_entities_enabled")
 @pytest.mark.parametrize("dataset", [TL_XH, TL_X])
 async def test_all_numbers(
@@ -53,8 +46,7 @@ async def test_all_numbers(
     snapshot: SnapshotAssertion,
     dataset: str,
 ) -> None:
-    unit = Writable(dataset)
-    network.add_tcp(HOST, {1: unit})
+    unit = add_unit(network, dataset)
     entry = await set_up_writable(hass, unit)
     # They are enabled since the first poll only.
     await poll_all(entry)

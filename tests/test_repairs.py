@@ -1,6 +1,5 @@
 """Repairs: the question whether a setting shall be changed, and its Submit button."""
 
-from collections.abc import Iterator
 from datetime import time
 from http import HTTPStatus
 from typing import Any
@@ -25,7 +24,7 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.translation import async_get_translations
 from homeassistant.setup import async_setup_component
 
-from .common import HOST, TL_XH, Network, pass_time
+from .common import pass_time
 from .writing_helpers import (
     AC_CHARGE,
     ACTIVE_POWER,
@@ -35,7 +34,6 @@ from .writing_helpers import (
     Writable,
     act,
     ask,
-    at_once,
     control_of,
     device_of,
     enable,
@@ -47,23 +45,10 @@ from .writing_helpers import (
     texts_of,
 )
 
+pytestmark = pytest.mark.usefixtures("settled")
+
 type Client = TestClient[Any, Any]
 type Answer = dict[str, Any]
-
-
-@pytest.fixture(autouse=True)
-def settled(hass_storage: dict[str, Any]) -> Iterator[None]:
-    """Let no test wait for a device to settle, and keep what is stored in memory."""
-    with at_once():
-        yield
-
-
-@pytest.fixture
-def unit(network: Network) -> Writable:
-    """A MIN 6000TL-XH."""
-    unit = Writable(TL_XH)
-    network.add_tcp(HOST, {1: unit})
-    return unit
 
 
 @pytest.fixture

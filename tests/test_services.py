@@ -1,9 +1,8 @@
 """Actions: reading registers, and changing settings with an explicit confirmation."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
 from modbus_connection import IllegalDataAddressError, ModbusTimeoutError
@@ -56,13 +55,13 @@ from .writing_helpers import (
     Writable,
     act,
     act_as,
-    at_once,
     device_of,
     issues,
     refused,
-    set_up_writable,
     texts_of,
 )
+
+pytestmark = pytest.mark.usefixtures("settled")
 
 NIGHT = {"start": "01:00", "end": "05:00", "mode": "battery_first", "enabled": True}
 NIGHT_WORDS = [ON | BATTERY_FIRST | 1 << 8, 5 << 8]
@@ -77,33 +76,6 @@ ARGUMENTS: Mapping[str, Mapping[str, object]] = {
     "dump_registers": {},
 }
 WRITING = sorted(ARGUMENTS.keys() - {"read_register", "dump_registers"})
-
-
-@pytest.fixture(autouse=True)
-def settled(hass_storage: dict[str, Any]) -> Iterator[None]:
-    """Let no test wait for a device to settle, and keep what is stored in memory."""
-    with at_once():
-        yield
-
-
-@pytest.fixture
-def unit(network: Network) -> Writable:
-    """A MIN 6000TL-XH."""
-    unit = Writable(TL_XH)
-    network.add_tcp(HOST, {1: unit})
-    return unit
-
-
-@pytest.fixture
-async def entry(hass: HomeAssistant, unit: Writable) -> MockConfigEntry:
-    """Its entry, with writing switched on."""
-    return await set_up_writable(hass, unit)
-
-
-@pytest.fixture
-def device(hass: HomeAssistant, entry: MockConfigEntry) -> dr.DeviceEntry:
-    """The inverter."""
-    return device_of(hass, entry)
 
 
 async def preview(

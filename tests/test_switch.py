@@ -11,7 +11,7 @@ from homeassistant.const import STATE_OFF, STATE_ON, STATE_UNKNOWN, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
 
-from .common import HOST, TL_X, TL_XH, Network, poll_all
+from .common import TL_X, TL_XH, Network, poll_all
 from .writing_helpers import (
     AC_CHARGE,
     BATTERY_FIRST,
@@ -20,6 +20,7 @@ from .writing_helpers import (
     SLOT_2,
     Writable,
     act,
+    add_unit,
     ask,
     at_once,
     control_of,
@@ -40,14 +41,6 @@ def only_switches() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def unit(network: Network) -> Writable:
-    """A MIN 6000TL-XH."""
-    unit = Writable(TL_XH)
-    network.add_tcp(HOST, {1: unit})
-    return unit
-
-
 @pytest.mark.usefixtures("only_switches", "all_entities_enabled")
 @pytest.mark.parametrize("dataset", [TL_XH, TL_X])
 async def test_all_switches(
@@ -57,8 +50,7 @@ async def test_all_switches(
     snapshot: SnapshotAssertion,
     dataset: str,
 ) -> None:
-    unit = Writable(dataset)
-    network.add_tcp(HOST, {1: unit})
+    unit = add_unit(network, dataset)
     entry = await set_up_writable(hass, unit)
     # They are enabled since the first poll only.
     await poll_all(entry)

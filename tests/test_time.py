@@ -12,12 +12,13 @@ from homeassistant.const import STATE_UNKNOWN, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
 
-from .common import HOST, TL_X, TL_XH, Network, poll_all
+from .common import TL_X, Network, poll_all
 from .writing_helpers import (
     SLOT_2,
     SLOT_3,
     Writable,
     act,
+    add_unit,
     ask,
     at_once,
     device_of,
@@ -37,14 +38,6 @@ def only_times() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def unit(network: Network) -> Writable:
-    """A MIN 6000TL-XH."""
-    unit = Writable(TL_XH)
-    network.add_tcp(HOST, {1: unit})
-    return unit
-
-
 @pytest.mark.usefixtures("only_times", "all_entities_enabled")
 async def test_all_times(
     hass: HomeAssistant,
@@ -62,8 +55,7 @@ async def test_all_times(
 async def test_inverter_without_time_slots_has_no_times(
     hass: HomeAssistant, network: Network
 ) -> None:
-    unit = Writable(TL_X)
-    network.add_tcp(HOST, {1: unit})
+    unit = add_unit(network, TL_X)
     await set_up_writable(hass, unit)
     assert not hass.states.async_all(Platform.TIME)
 

@@ -1,6 +1,5 @@
 """Changing a control asks for a confirmation; what is written is told and shown."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
@@ -24,7 +23,7 @@ from homeassistant.core import Context, Event, HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 
-from .common import HOST, TL_XH, Network, pass_time, set_up
+from .common import pass_time, set_up
 from .writing_helpers import (
     AC_CHARGE,
     ACTIVE_POWER,
@@ -36,45 +35,18 @@ from .writing_helpers import (
     act,
     act_as,
     ask,
-    at_once,
     control_of,
     device_of,
     issues,
     move,
     refused,
-    set_up_writable,
     shown,
 )
 
+pytestmark = pytest.mark.usefixtures("settled")
+
 POWER = {"register": "active_power_limit", "confirm": True}
 SOC = {"register": "charge_stop_soc", "confirm": True}
-
-
-@pytest.fixture(autouse=True)
-def settled(hass_storage: dict[str, Any]) -> Iterator[None]:
-    """Let no test wait for a device to settle, and keep what is stored in memory."""
-    with at_once():
-        yield
-
-
-@pytest.fixture
-def unit(network: Network) -> Writable:
-    """A MIN 6000TL-XH."""
-    unit = Writable(TL_XH)
-    network.add_tcp(HOST, {1: unit})
-    return unit
-
-
-@pytest.fixture
-async def entry(hass: HomeAssistant, unit: Writable) -> MockConfigEntry:
-    """Its entry, with writing switched on."""
-    return await set_up_writable(hass, unit)
-
-
-@pytest.fixture
-def device(hass: HomeAssistant, entry: MockConfigEntry) -> dr.DeviceEntry:
-    """The inverter."""
-    return device_of(hass, entry)
 
 
 @pytest.fixture

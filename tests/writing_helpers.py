@@ -22,7 +22,7 @@ from homeassistant.helpers import (
 )
 from homeassistant.util.json import JsonObjectType
 
-from .common import Unit, set_up
+from .common import HOST, Network, Unit, set_up
 
 ACTIVE_POWER = 3
 """Holding register of ``active_power_limit``; not kept in flash by default."""
@@ -86,6 +86,13 @@ class Writable(Unit):
         requests = len(self.taken_reads()) + len(self.writes)
         self.writes.clear()
         return requests
+
+
+def add_unit(network: Network, dataset: str) -> Writable:
+    """Put a unit of a dataset into the network."""
+    unit = Writable(dataset)
+    network.add_tcp(HOST, {1: unit})
+    return unit
 
 
 async def set_up_writable(

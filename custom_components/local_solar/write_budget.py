@@ -64,9 +64,9 @@ class WriteBudget:
         self._writes[cells] = [*self._recent(cells, now), now]
         await self._save(
             {
-                cells: [at.isoformat() for at in self._recent(cells, now)]
+                cells: [at.isoformat() for at in recent]
                 for cells in self._writes
-                if self._recent(cells, now)
+                if (recent := self._recent(cells, now))
             }
         )
 

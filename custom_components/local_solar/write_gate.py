@@ -495,9 +495,13 @@ class WriteGate[By]:
         breaks = self._driver.breaks
         reading = await self._driver.async_read(key)
         await self._driver.async_check_identity()
+        self._check_unbroken(breaks)
+        return reading
+
+    def _check_unbroken(self, breaks: int) -> None:
+        """Raise ``DeviceError`` if the link was lost since there were so many breaks."""
         if self._driver.breaks != breaks:
             raise DeviceError("the connection was lost meanwhile")
-        return reading
 
     async def _async_carry_out(self, order: _Order[By]) -> Written[By]:
         """Check, write, read back, record. Raises ``WriteError``."""
@@ -517,8 +521,7 @@ class WriteGate[By]:
                     self._check_budget(order.setting)
                     # Counted before it is sent: a crash must not forget it.
                     await self._budget.async_spend(order.setting.wears)
-                if self._driver.breaks != breaks:
-                    raise DeviceError("the connection was lost meanwhile")
+                self._check_unbroken(breaks)
                 written = await self._async_send(order, change, before)
             self._record(self, written)
         if written.error is not None:

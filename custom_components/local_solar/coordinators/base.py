@@ -289,8 +289,7 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
         self.counters.restore(
             point, quantity, value, dt_util.as_local(at), dt_util.now()
         )
-        values = {**self.data.get(device, _NOTHING), key: self.counters.value(point)}
-        self.data = {**self.data, device: values}
+        self._take_in({device: {key: self.counters.value(point)}})
 
     @callback
     def show(self, snapshot: Snapshot) -> None:
@@ -298,21 +297,25 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
         if not self.data:
             return
         wanted = self.wanted()
-        self.data = {
-            **self.data,
-            **{
+        self._take_in(
+            {
                 device: {
-                    **self.data.get(device, _NOTHING),
-                    **{
-                        key: value
-                        for key, value in values.items()
-                        if (device, key) in wanted
-                    },
+                    key: value
+                    for key, value in values.items()
+                    if (device, key) in wanted
                 }
                 for device, values in snapshot.items()
-            },
-        }
+            }
+        )
         self.async_update_listeners()
+
+    def _take_in(self, snapshot: Snapshot) -> None:
+        """Put values into the data without touching the others."""
+        newer = {
+            device: {**self.data.get(device, _NOTHING), **values}
+            for device, values in snapshot.items()
+        }
+        self.data = {**self.data, **newer}
 
     # -- publishing ---------------------------------------------------------------
 

@@ -31,7 +31,7 @@ from ..modbus.errors import (
 )
 from ..modbus.image import Space
 from ..modbus.plan import Read
-from ..modbus.reader import is_refusal, read_words
+from ..modbus.reader import is_refusal
 from ..modbus.register import Register
 from ..points import (
     AC_CHARGE,
@@ -182,24 +182,14 @@ class InverterSettings:
         """
         place, *_ = serial_number_places(self._inverter.identified.family)
         try:
-            found = await self._async_read_text(place)
+            words = await self._inverter.async_read_words(Space.HOLDING, *place)
         except ModbusError as err:
             kind = NotIdentifiedError if is_refusal(err) else DeviceError
             raise kind(str(err)) from err
-        if found is None:
+        if (found := Text(place[1]).decode(words)) is None:
             raise NotIdentifiedError("it is empty")
         if found != self._inverter.id:
             raise WrongDeviceError(self._inverter.id, found)
-
-    async def _async_read_text(self, place: tuple[int, int]) -> str | None:
-        """Read a text; a lost or garbled answer is asked for once more."""
-        try:
-            words = await read_words(self._unit, Space.HOLDING, *place)
-        except ModbusError as err:
-            if is_refusal(err):
-                raise
-            words = await read_words(self._unit, Space.HOLDING, *place)
-        return Text(place[1]).decode(words)
 
     async def async_read(self, key: str) -> Reading:
         """Read what counts for a setting, in one request if the link allows."""
