@@ -181,6 +181,8 @@ class Setting:
     step: float | None = None
     persistent: bool = True
     persistent_while: str = ""
+    spacing: float = 10
+    """Seconds between two writes of a persistent register, at least."""
     everyday: bool = False
     """Whether its control is enabled as soon as writing is allowed."""
     reads_back: bool = True
@@ -240,6 +242,18 @@ class Device:
 
     identity: DeviceIdentity
     points: tuple[Point, ...]
+
+
+# -- points that every family has -----------------------------------------------------
+
+CONNECTED: Final = Point(
+    key="connected",
+    name="Connection",
+    quantity=Quantity.CONNECTIVITY,
+    visibility=Visibility.SHOWN,
+    diagnostic=True,
+)
+"""Whether the device answers; every device that is asked has it."""
 
 
 # -- keys that actions know by name; the same thing has the same key in every family --

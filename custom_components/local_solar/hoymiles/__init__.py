@@ -1,0 +1,1 @@
+"""Hoymiles DTUs and the microinverters behind them. Nothing here knows Home Assistant."""

@@ -1,0 +1,319 @@
+"""Polls one DTU: everything in one short session, the slow things now and then."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+import time
+from typing import Final
+
+from ..points import PointId, Value
+from . import points
+from .client import DtuClient, Session
+from .errors import (
+    DtuError,
+    EvictedError,
+    FrameError,
+    SilentError,
+    StuckError,
+    UnsupportedError,
+)
+from .event_log import EventLog
+from .inventory import Inventory, Inverter, Stocktaking
+from .models import dtu_version
+from .records import AppInfo, Config, NetworkInfo, RealData
+from .snapshot import Known, dtu_id, snapshot
+
+INFO_INTERVAL: Final = 600.0
+"""Seconds between two questions what is behind the DTU, and for what it is set to."""
+
+EVENTS_AGAIN: Final = 600.0
+"""Seconds after which a list of events that could not be had is asked for again."""
+
+STUCK_AFTER: Final = 900.0
+"""Seconds after which values of one and the same time are old: some DTUs hang in the
+morning, until they are restarted or the vendor's app connects."""
+
+NEW_AGAIN: Final = 3600.0
+"""Seconds after which a DTU of the old kind is asked in the new way again."""
+
+REFUSALS: Final = 3
+
+_EVENT_KEYS: Final = frozenset(
+    {*(point.key for point in points.EVENT_POINTS), points.ON_OFF.key}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poll:
+    """What one poll brought. ``failed`` says what could not be had, and why."""
+
+    snapshot: dict[str, dict[str, Value | None]]
+    inventory: Inventory
+    failed: Mapping[str, str]
+
+
+class _Slow[Answer]:
+    """Something that is asked now and then, and may fail without harm to the rest."""
+
+    def __init__(self, interval: float) -> None:
+        self.answer: Answer | None = None
+        self.failure = ""
+        self._interval = interval
+        self._due = 0.0
+
+    async def async_ask(self, ask: Callable[[], Awaitable[Answer]]) -> None:
+        """Ask if it is due. A DTU that does not know a question is asked it seldom."""
+        if (now := time.monotonic()) < self._due:
+            return
+        self._due = now + self._interval
+        try:
+            self.answer = await ask()
+        except (SilentError, FrameError) as err:
+            self.failure = str(err)
+        else:
+            self.failure = ""
+
+    def hurry(self) -> None:
+        """Ask at the next opportunity."""
+        self._due = 0.0
+
+
+class _Generation:
+    """Whether a DTU gives values in the old message only."""
+
+    def __init__(self) -> None:
+        self._old_until = 0.0
+        self._is_proved_new = False
+        self._refusals = 0
+
+    @property
+    def is_old(self) -> bool:
+        """Whether the old message is to be asked for without trying the new one."""
+        return time.monotonic() < self._old_until
+
+    def is_new(self) -> None:
+        """Note that the new message was answered."""
+        self._is_proved_new = True
+
+    def proved_old(self) -> None:
+        """Note that only the old message was answered; an update may change that."""
+        self._old_until = time.monotonic() + NEW_AGAIN
+
+    def may_be_old(self, err: DtuError) -> bool:
+        """Return whether a failure is a reason to try the old message.
+
+        A closed connection is one only if it happens again and again: other programs
+        connect, too.
+        """
+        self._refusals += 1
+        if isinstance(err, EvictedError) and self._refusals < REFUSALS:
+            return False
+        self._refusals = 0
+        return not self._is_proved_new
+
+
+class Dtu:
+    """One DTU and what is behind it."""
+
+    def __init__(
+        self,
+        client: DtuClient,
+        inventory: Inventory,
+        *,
+        meter_factor: float = 1.0,
+    ) -> None:
+        """Poll through ``client``; ``inventory`` is what was known of it before."""
+        self.client = client
+        self._stock = Stocktaking(inventory)
+        self._meter_factor = meter_factor
+        self._info: AppInfo | None = None
+        self._info_due = 0.0
+        self._data: RealData | None = None
+        self._config = _Slow[Config](INFO_INTERVAL)
+        self._network = _Slow[NetworkInfo](INFO_INTERVAL)
+        self._events: dict[int, EventLog] = {}
+        self._counts: dict[int, int] | None = None
+        self._events_due = 0.0
+        self._energy_totals: dict[tuple[int, int], int] = {}
+        self._listed: AppInfo | None = None
+        """What the DTU said of itself in the session that has just ended."""
+        self._generation = _Generation()
+        self._changed_at = 0.0
+        self.failed: dict[str, str] = {}
+
+    @property
+    def inventory(self) -> Inventory:
+        """What is behind the DTU."""
+        return self._stock.known
+
+    @property
+    def id(self) -> str:
+        """Id of the DTU as a device."""
+        return dtu_id(self.inventory)
+
+    @property
+    def upload_interval(self) -> int | None:
+        """Minutes between reports to the vendor's cloud, ``None`` if it did not say."""
+        return ((config := self._config.answer) and config.upload_interval) or None
+
+    @property
+    def info(self) -> AppInfo | None:
+        """What the DTU said of itself last."""
+        return self._info
+
+    @property
+    def data(self) -> RealData | None:
+        """The values it gave last."""
+        return self._data
+
+    @property
+    def config(self) -> Config | None:
+        """What it said last that it is set to."""
+        return self._config.answer
+
+    # -- polling ------------------------------------------------------------------
+
+    async def async_poll(self, wanted: Iterable[PointId]) -> Poll:
+        """Return the values of now. Raises ``DtuError``."""
+        keys = {key for _, key in wanted}
+        data = await self._async_values(keys)
+        self._take(data)
+        known = self.known()
+        assert known is not None
+        return Poll(
+            snapshot=snapshot(known),
+            inventory=self.inventory,
+            failed=self._failures(),
+        )
+
+    def known(self) -> Known | None:
+        """Return what is known, ``None`` before the first poll."""
+        if self._data is None:
+            return None
+        return Known(
+            inventory=self.inventory,
+            data=self._data,
+            info=self._info,
+            config=self._config.answer,
+            network=self._network.answer,
+            events=self._events,
+            energy_totals=self._energy_totals,
+            meter_factor=self._meter_factor,
+        )
+
+    async def async_probe(self) -> None:
+        """Ask a silent DTU just who it is. Raises ``DtuError``."""
+        await self.client.async_in_session(self._async_info)
+
+    async def _async_values(self, keys: set[str]) -> RealData:
+        """Ask for values, in the old way if the DTU does not know the new one."""
+        if self._generation.is_old:
+            return await self._async_session(keys, old=True)
+        try:
+            data = await self._async_session(keys, old=False)
+        except (SilentError, EvictedError) as err:
+            if self._info is None or not self._generation.may_be_old(err):
+                raise
+        else:
+            self._generation.is_new()
+            return data
+        try:
+            data = await self._async_session(keys, old=True)
+        except (SilentError, EvictedError) as err:
+            version = dtu_version(self._info.dtu.software_version)
+            raise UnsupportedError(
+                f"it says who it is (firmware {version}), but gives no values"
+            ) from err
+        self._generation.proved_old()
+        return data
+
+    async def _async_session(self, keys: set[str], *, old: bool) -> RealData:
+        async def cycle(session: Session) -> RealData:
+            return await self._async_cycle(session, keys, old=old)
+
+        return await self.client.async_in_session(cycle)
+
+    async def _async_cycle(
+        self, session: Session, keys: set[str], *, old: bool
+    ) -> RealData:
+        """Ask for all that is due, values first: they are what a session is for."""
+        if time.monotonic() >= self._info_due:
+            await self._async_info(session)
+        data = await session.async_real_data(old=old)
+        await self._config.async_ask(session.async_config)
+        if points.CLOUD_CONNECTED.key in keys:
+            await self._network.async_ask(session.async_network_info)
+        if keys & _EVENT_KEYS:
+            await self._async_events(session, data)
+        return data
+
+    async def _async_info(self, session: Session) -> None:
+        self._info = self._listed = await session.async_app_info()
+        self._info_due = time.monotonic() + INFO_INTERVAL
+
+    async def _async_events(self, session: Session, data: RealData) -> None:
+        """Ask for the events if a counter of them has moved."""
+        counts = {
+            sample.serial: sample.warning_count
+            for sample in data.inverters
+            if sample.is_linked
+        }
+        now = time.monotonic()
+        if not counts or now < self._events_due or counts == self._counts:
+            return
+        self._events_due = now + EVENTS_AGAIN
+        try:
+            alarms = (await session.async_alarms()).alarms
+        except EvictedError:
+            raise
+        except DtuError as err:
+            self.failed["events"] = str(err)
+            return
+        self.failed.pop("events", None)
+        self._counts, self._events_due = counts, 0.0
+        for serial in counts:
+            log = self._events.setdefault(
+                serial, EventLog(self._is_three_phase(serial))
+            )
+            log.take(record for record in alarms if record.serial == serial)
+
+    def hurry(self) -> None:
+        """Ask for everything again at the next poll: something was changed."""
+        self._counts, self._events_due, self._info_due = None, 0.0, 0.0
+        self._config.hurry()
+
+    def _is_three_phase(self, serial: int) -> bool:
+        inverter = self.inverter(serial)
+        return inverter is not None and inverter.three_phase
+
+    def inverter(self, serial: int) -> Inverter | None:
+        """Return an inverter of the inventory."""
+        for inverter in self.inventory.inverters:
+            if inverter.serial == serial:
+                return inverter
+        return None
+
+    # -- what was heard -----------------------------------------------------------
+
+    def _take(self, data: RealData) -> None:
+        """Take in values. Raises ``StuckError`` if they are not of now."""
+        now = time.monotonic()
+        if self._data is None or data.time != self._data.time or not data.time:
+            self._changed_at = now
+        elif now - self._changed_at > STUCK_AFTER and any(
+            sample.is_linked for sample in data.inverters
+        ):
+            raise StuckError(
+                "it repeats values of a quarter of an hour ago: restart it"
+            )
+        self._data = data
+        listed, self._listed = self._listed, None
+        self._stock.take(listed, data)
+        self._energy_totals |= {
+            (panel.serial, panel.port): panel.energy_total
+            for panel in data.panels
+            if panel.energy_total > 0
+        }
+
+    def _failures(self) -> dict[str, str]:
+        slow = {"config": self._config.failure, "network": self._network.failure}
+        return {**self.failed, **{what: why for what, why in slow.items() if why}}
