@@ -18,12 +18,14 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from custom_components.local_solar import quantities  # noqa: E402
-from custom_components.local_solar.coordinators.base import CONNECTED  # noqa: E402
 from custom_components.local_solar.event import CLEARED  # noqa: E402
 from custom_components.local_solar.growatt.alarms import FAULTS, WARNINGS  # noqa: E402
 from custom_components.local_solar.growatt.inverter import ALARMS, PROBLEM, SYNC_CLOCK  # noqa: E402
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES  # noqa: E402
-from custom_components.local_solar.points import Point, Quantity, Visibility  # noqa: E402
+from custom_components.local_solar.hoymiles.alarms import TEXTS  # noqa: E402
+from custom_components.local_solar.hoymiles.devices import every_point  # noqa: E402
+from custom_components.local_solar.hoymiles.points import LAST_EVENT  # noqa: E402
+from custom_components.local_solar.points import CONNECTED, Point, Quantity, Visibility  # noqa: E402
 
 INTEGRATION: Final = ROOT / "custom_components" / "local_solar"
 
@@ -64,6 +66,13 @@ ICONS: Final[Mapping[Quantity, str]] = {
 }
 """Icons of quantities that Home Assistant has no device class for."""
 
+COMMAND_ICONS: Final[Mapping[str, str]] = {
+    "clear_alarms": "mdi:alarm-light-off-outline",
+    "fast_data": "mdi:fast-forward",
+    "restart": "mdi:restart",
+}
+"""Icons of commands that the icon of their quantity does not fit."""
+
 STATUS_ICONS: Final[Mapping[str, Mapping[str, str]]] = {
     "status": {
         "standby": "mdi:power-standby",
@@ -86,6 +95,9 @@ def points() -> Iterator[Point]:
             if row.point.visibility is not Visibility.RAW:
                 yield row.point
     yield from (CONNECTED, PROBLEM, ALARMS, SYNC_CLOCK)
+    for point in every_point():
+        if point.visibility is not Visibility.RAW:
+            yield point
 
 
 def platforms_of(point: Point) -> Iterator[str]:
@@ -108,6 +120,8 @@ def state_texts(point: Point) -> Texts:
     if point.quantity is Quantity.FAULT:
         table = FAULTS if point.key == "fault" else WARNINGS
         alarms = {alarm.slug: alarm.text for alarm in table.values()}
+    elif point.key == LAST_EVENT.key:
+        alarms = dict(TEXTS)
     return {option: alarms.get(option, humanise(option)) for option in point.options}
 
 
@@ -120,7 +134,12 @@ def entity_texts() -> Texts:
     event = _part(_part(texts, "event"), ALARMS.key)
     event["state_attributes"] = {
         "event_type": {
-            "state": {"fault": "Fault", "warning": "Warning", CLEARED: "Cleared"}
+            "state": {
+                "fault": "Fault",
+                "warning": "Warning",
+                "info": "Information",
+                CLEARED: "Cleared",
+            }
         }
     }
     return _sorted(texts)
@@ -143,7 +162,8 @@ def entity_icons() -> Texts:
     """Return the ``entity`` part of the icons."""
     icons: Texts = {}
     for point in points():
-        if (icon := ICONS.get(point.quantity)) is None:
+        icon = COMMAND_ICONS.get(point.key) or ICONS.get(point.quantity)
+        if icon is None:
             continue
         states: Texts = {
             state: icon

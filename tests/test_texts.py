@@ -20,21 +20,26 @@ import yaml
 
 from custom_components.local_solar.const import (
     CONF_IDENTIFICATION,
+    CONF_INVENTORY,
     CONF_KIND,
     CONF_LINK,
     CONF_UNIT_ID,
     CONF_WRITE_ACCESS,
     DOMAIN,
     KIND_GROWATT,
+    KIND_HOYMILES,
     WRITE_CONFIRM,
 )
-from custom_components.local_solar.coordinators.base import CONNECTED
 from custom_components.local_solar.growatt.identify import Identification
 from custom_components.local_solar.growatt.inverter import ALARMS, PROBLEM, SYNC_CLOCK
 from custom_components.local_solar.growatt.models import Family
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
+from custom_components.local_solar.hoymiles.alarms import TEXTS
+from custom_components.local_solar.hoymiles.devices import every_point
+from custom_components.local_solar.hoymiles.inventory import Inventory
+from custom_components.local_solar.hoymiles.points import LAST_EVENT
 from custom_components.local_solar.modbus_link import LinkProblem, ModbusLink
-from custom_components.local_solar.points import Point, Visibility
+from custom_components.local_solar.points import CONNECTED, Point, Visibility
 from custom_components.local_solar.quantities import platform, presentation
 from custom_components.local_solar.services import ACTIONS
 from custom_components.local_solar.write_gate import WriteError
@@ -45,7 +50,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowManager, FlowResultType, section
 from homeassistant.helpers.selector import SelectSelector
 
-from .sources import FOLDER, ROOT, Source, sources
+from .sources import FOLDER, PACKAGE, ROOT, Source, sources
 
 type Texts = dict[str, Any]
 type FlowResult = Mapping[str, Any]
@@ -69,6 +74,7 @@ FROM_CORE: Final = {
 
 KEYS_OF_FUNCTIONS: Final[Mapping[str, Callable[[], frozenset[str]]]] = {
     "explain": lambda: frozenset(LinkProblem),
+    "_key_of": lambda: values_of("flows.hoymiles", "_ERRORS"),
     "_issue_text": lambda: frozenset(
         {CONFIRM_ISSUE, *(f"{CONFIRM_ISSUE}_{kind}" for kind in things_to_know())}
     ),
@@ -100,6 +106,13 @@ def leaves(texts: Texts, *path: str) -> Iterator[tuple[tuple[str, ...], object]]
             yield from leaves(value, *path, key)
         else:
             yield (*path, key), value
+
+
+def values_of(module: str, name: str) -> frozenset[str]:
+    """Return the values of a table of the code."""
+    table = sources()[module].value_of(ast.Name(name))
+    assert isinstance(table, Mapping)
+    return frozenset(table.values())
 
 
 def placeholders(*texts: str) -> set[str]:
@@ -142,8 +155,8 @@ def keys_in(source: Source, node: ast.expr | None) -> frozenset[str]:
             return keys_in_all(source, returned_by(source, name))
     value = source.value_of(node)
     if value is None and isinstance(node, ast.Name):
-        return keys_in_all(source, assigned_to(source, node)) | keys_in_all(
-            source, passed_to(source, node)
+        return keys_in_all(source, assigned_to(source, node)).union(
+            *(keys_in(caller, given) for caller, given in passed_to(source, node))
         )
     return frozenset({value}) if isinstance(value, str) else frozenset()
 
@@ -193,21 +206,24 @@ def assigned_to(source: Source, name: ast.Name) -> Iterator[ast.expr]:
                 yield value
 
 
-def passed_to(source: Source, name: ast.Name) -> Iterator[ast.expr]:
-    """Go through what the functions of the same module hand to a parameter."""
+def passed_to(source: Source, name: ast.Name) -> Iterator[tuple[Source, ast.expr]]:
+    """Go through what is handed to a parameter: in its module, and where it is imported."""
     if (function := function_around(source, name)) is None:
         return
+    full_name = f"{PACKAGE}.{source.name}.{function.name}"
     parameters = [argument.arg for argument in function.args.args]
     place = parameters.index(name.id) if name.id in parameters else None
     if place is not None and parameters[0] == "self":
         place -= 1
     for other, call, called in calls():
-        if other is not source or called != function.name:
+        if called != function.name or (
+            other is not source and full_name not in other.imports()
+        ):
             continue
         if place is not None and place < len(call.args):
-            yield call.args[place]
+            yield other, call.args[place]
         elif (given := argument(call, name.id)) is not None:
-            yield given
+            yield other, given
 
 
 def string_constants() -> set[str]:
@@ -338,7 +354,8 @@ def steps(kind: str) -> dict[str, ast.AST]:
         for node in source.tree.body:
             if not isinstance(node, ast.ClassDef):
                 continue
-            is_options = any("OptionsFlow" in ast.unparse(base) for base in node.bases)
+            names = node.name, *map(ast.unparse, node.bases)
+            is_options = any("OptionsFlow" in name for name in names)
             if is_options is not (kind == "options"):
                 continue
             for member in node.body:
@@ -376,7 +393,7 @@ def points() -> list[Point]:
     rows = [row.point for profile in PROFILES.values() for row in profile]
     return [
         point
-        for point in (*rows, CONNECTED, PROBLEM, ALARMS, SYNC_CLOCK)
+        for point in (*rows, CONNECTED, PROBLEM, ALARMS, SYNC_CLOCK, *every_point())
         if point.visibility is not Visibility.RAW
     ]
 
@@ -408,6 +425,15 @@ def test_every_text_of_an_entity_is_of_a_point() -> None:
         for key, texts in entities.items():
             assert (domain, key) in options
             assert set(texts.get("state", ())) == options[domain, key]
+
+
+def test_last_events_are_told_in_the_words_of_the_table() -> None:
+    texts = ENGLISH["entity"]["sensor"][LAST_EVENT.key]["state"]
+    assert texts == TEXTS
+    # The table is of one maker: the key must not be another one's.
+    assert {point.options for point in points() if point.key == LAST_EVENT.key} == {
+        LAST_EVENT.options
+    }
 
 
 def test_every_kind_of_event_has_a_text() -> None:
@@ -467,8 +493,18 @@ def test_every_kind_of_device_has_a_name_and_no_other() -> None:
         for key in keys_in(source, argument(call, "kind"))
     }
     assert kinds == set(ENGLISH["device"])
-    for texts in ENGLISH["device"].values():
-        assert placeholders(texts["name"]) <= {"manufacturer", "model"}
+    (given,) = (
+        names_in(source, argument(call, "translation_placeholders"))
+        for source, call, name in calls()
+        if source.name == "devices" and name == "async_get_or_create"
+    )
+    assert given is not None
+    for kind, texts in ENGLISH["device"].items():
+        assert placeholders(texts["name"]) <= given, kind
+        # What there may be several of by the same name is told apart by its number.
+        assert ("serial_number" in placeholders(texts["name"])) is (
+            kind == "numbered_inverter"
+        )
 
 
 # -- forms ------------------------------------------------------------------------------------
@@ -487,6 +523,19 @@ def test_every_step_that_is_shown_has_texts_and_every_text_is_of_a_step(
     }
     assert shown <= texts
     assert texts <= set(known)
+
+
+def test_the_title_of_a_discovery_is_given_what_its_text_names() -> None:
+    given = [
+        names_in(source, node.value)
+        for source in sources().values()
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Assign)
+        and ast.unparse(node.targets[0]) == "self.context['title_placeholders']"
+    ]
+    assert given
+    named = placeholders(ENGLISH["config"]["flow_title"])
+    assert all(names is not None and named <= names for names in given)
 
 
 def test_every_progress_has_a_text_and_every_text_is_used() -> None:
@@ -597,6 +646,24 @@ def make_entry(hass: HomeAssistant) -> MockConfigEntry:
     return entry
 
 
+@pytest.fixture(name="dtu")
+def make_dtu_entry(hass: HomeAssistant) -> MockConfigEntry:
+    """An entry of a DTU with a meter, not set up either."""
+    inventory = Inventory(serial="413093100010", meters=(0x37FF93100005,))
+    entry = MockConfigEntry(
+        domain=DOMAIN,
+        unique_id=inventory.serial,
+        data={
+            CONF_KIND: KIND_HOYMILES,
+            "host": "dtu",
+            "port": 10081,
+            CONF_INVENTORY: inventory.to_json(),
+        },
+    )
+    entry.add_to_hass(hass)
+    return entry
+
+
 async def test_menus_and_forms_to_add_an_entry_have_all_their_texts(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
@@ -609,41 +676,53 @@ async def test_menus_and_forms_to_add_an_entry_have_all_their_texts(
 
 
 async def test_menus_and_forms_to_change_an_entry_have_all_their_texts(
-    hass: HomeAssistant, entry: MockConfigEntry
+    hass: HomeAssistant, entry: MockConfigEntry, dtu: MockConfigEntry
 ) -> None:
-    async def start() -> FlowResult:
-        result: FlowResult = await entry.start_reconfigure_flow(hass)
-        return result
+    for changed in (entry, dtu):
 
-    await assert_has_texts(hass.config_entries.flow, start, ENGLISH["config"])
+        async def start(changed: MockConfigEntry = changed) -> FlowResult:
+            result: FlowResult = await changed.start_reconfigure_flow(hass)
+            return result
+
+        await assert_has_texts(hass.config_entries.flow, start, ENGLISH["config"])
 
 
 async def test_options_have_all_their_texts(
-    hass: HomeAssistant, entry: MockConfigEntry
+    hass: HomeAssistant, entry: MockConfigEntry, dtu: MockConfigEntry
 ) -> None:
     flow = hass.config_entries.options
-
-    async def start() -> FlowResult:
-        return await flow.async_init(entry.entry_id)
-
-    await assert_has_texts(flow, start, ENGLISH["options"])
+    step = ENGLISH["options"]["step"]["init"]
+    shown: set[str] = set()
+    for changed in (entry, dtu):
+        result = await flow.async_init(changed.entry_id)
+        assert result["step_id"] == "init"
+        assert placeholders(step["title"], step.get("description", "")) == set()
+        schema = result["data_schema"]
+        assert schema is not None
+        fields = {str(field) for field in schema.schema}
+        assert fields <= set(step["data"])
+        assert_choices_have_texts(schema.schema.values())
+        shown |= fields
+    # The form has the texts of all kinds of entries.
+    assert shown == set(step["data"])
 
 
 async def test_the_acknowledgement_has_all_its_texts(
-    hass: HomeAssistant, entry: MockConfigEntry
+    hass: HomeAssistant, entry: MockConfigEntry, dtu: MockConfigEntry
 ) -> None:
     flow = hass.config_entries.options
-    result = await flow.async_init(entry.entry_id)
-    result = await flow.async_configure(
-        result["flow_id"], {CONF_WRITE_ACCESS: WRITE_CONFIRM}
-    )
-    assert result["step_id"] == "acknowledge"
     step = ENGLISH["options"]["step"]["acknowledge"]
-    given = set(result["description_placeholders"] or ())
-    assert placeholders(step["title"], step["description"]) == given
-    schema = result["data_schema"]
-    assert schema is not None
-    assert_fields_have_texts(schema, step)
+    for changed in (entry, dtu):
+        result = await flow.async_init(changed.entry_id)
+        result = await flow.async_configure(
+            result["flow_id"], {CONF_WRITE_ACCESS: WRITE_CONFIRM}
+        )
+        assert result["step_id"] == "acknowledge"
+        given = set(result["description_placeholders"] or ())
+        assert placeholders(step["title"], step["description"]) == given
+        schema = result["data_schema"]
+        assert schema is not None
+        assert_fields_have_texts(schema, step)
 
 
 async def assert_has_texts(
@@ -680,7 +759,12 @@ def assert_fields_have_texts(schema: probatio.Schema, step: Texts) -> None:
     assert set(step.get("sections", ())) == set(parts)
     for key, inner in parts.items():
         assert_fields_have_texts(inner.schema, step["sections"][key])
-    for selector in fields.values():
+    assert_choices_have_texts(fields.values())
+
+
+def assert_choices_have_texts(fields: Iterable[object]) -> None:
+    """Compare the choices that fields of a form offer with the texts."""
+    for selector in fields:
         if not isinstance(selector, SelectSelector):
             continue
         if (name := selector.config.get("translation_key")) is not None:

@@ -152,12 +152,13 @@ class FakeDriver:
         """Have no parts."""
         return key, wanted
 
-    async def async_write(self, change: Change) -> None:
+    async def async_write(self, change: Change) -> bool:
         """Hold the new value, unless told otherwise."""
         (word,) = change.raw
         self.sent.append(word)
         if not await self._called("write"):
             self.held = word
+        return False
 
 
 @dataclass

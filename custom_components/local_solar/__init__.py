@@ -13,9 +13,10 @@ from homeassistant.helpers import (
 from homeassistant.helpers.typing import ConfigType
 
 from .clock_sync import async_start_clock_sync
-from .const import CONF_KIND, DOMAIN, KIND_GROWATT
+from .const import CONF_KIND, DOMAIN, KIND_GROWATT, KIND_HOYMILES
 from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator
 from .coordinators.growatt import GrowattCoordinator
+from .coordinators.hoymiles import HoymilesCoordinator, silent_dtu_issue
 from .devices import is_present, register_devices
 from .entity import forget_replaced_entities
 from .services import async_setup_services
@@ -38,7 +39,7 @@ COORDINATORS: Final[
     Mapping[
         str, Callable[[HomeAssistant, LocalSolarConfigEntry], LocalSolarCoordinator]
     ]
-] = {KIND_GROWATT: GrowattCoordinator}
+] = {KIND_GROWATT: GrowattCoordinator, KIND_HOYMILES: HoymilesCoordinator}
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
@@ -68,7 +69,8 @@ async def async_unload_entry(hass: HomeAssistant, entry: LocalSolarConfigEntry) 
 
 async def async_remove_entry(hass: HomeAssistant, entry: LocalSolarConfigEntry) -> None:
     """Forget what is kept of its devices beside the entry."""
-    ir.async_delete_issue(hass, DOMAIN, wrong_device_issue(entry))
+    for issue in (wrong_device_issue(entry), silent_dtu_issue(entry)):
+        ir.async_delete_issue(hass, DOMAIN, issue)
     await ledger_store(hass, entry).async_remove()
 
 

@@ -7,9 +7,9 @@ from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .coordinators.base import CONNECTED, LocalSolarConfigEntry, LocalSolarCoordinator
+from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator
 from .entity import LocalSolarControl, points_on
-from .points import Device, Point
+from .points import CONNECTED, Device, Point
 
 PARALLEL_UPDATES = 1
 

@@ -24,12 +24,26 @@ CONF_WORK_MODE: Final = "work_mode"
 """Which of its two meanings the work mode of a hybrid has."""
 WORK_MODE_UNKNOWN: Final = "unknown"
 
+CONF_INVENTORY: Final = "inventory"
+"""What is behind a DTU or gateway, as far as it is known."""
+CONF_POLL_INTERVAL: Final = "poll_interval"
+"""Seconds between two polls."""
+CONF_LEAVE_CLOUD_FREE: Final = "leave_cloud_free"
+CONF_METER_FACTOR: Final = "meter_factor"
+
 KIND_GROWATT: Final = "growatt"
+KIND_HOYMILES: Final = "hoymiles"
 
 DEFAULT_UNIT_ID: Final = 1
 DEFAULT_SPACING: Final = 850
 """Milliseconds; the least command period that Growatt's documents name."""
 DEFAULT_MAX_WORDS: Final = 125
+
+DEFAULT_POLL_INTERVAL: Final = 60
+LEAST_POLL_INTERVAL: Final = 35
+"""A DTU has new values every 30 seconds; below 32 its reports to the maker may stop."""
+MOST_POLL_INTERVAL: Final = 600
+DEFAULT_METER_FACTOR: Final = 1.0
 
 AUTOMATIC: Final = "automatic"
 """The profile option that leaves the choice to the identification."""

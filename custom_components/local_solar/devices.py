@@ -24,6 +24,7 @@ def register_devices(hass: HomeAssistant, entry: LocalSolarConfigEntry) -> None:
             translation_placeholders={
                 "manufacturer": identity.manufacturer,
                 "model": identity.model,
+                "serial_number": identity.serial_number or "",
             },
             serial_number=identity.serial_number,
             sw_version=identity.firmware,

@@ -1,6 +1,6 @@
-"""Diagnostics: what the integration knows of an entry, and a fresh dump of its registers.
+"""Diagnostics: what the integration knows of an entry, and what its devices say now.
 
-The dump is a dataset that the simulator can serve (``python -m simulators growatt
+What is in the download can be served by the simulator (``python -m simulators growatt
 --dataset FILE``), so that an owner's download becomes a test.
 """
 
@@ -10,12 +10,18 @@ from homeassistant.components.diagnostics import REDACTED, async_redact_data
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 
-from .coordinators.base import LocalSolarConfigEntry
-from .coordinators.growatt import GrowattCoordinator
-from .growatt.masking import mask_serial_numbers, mask_text
+from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator
 
 TO_REDACT: Final = frozenset(
-    {"host", "device", "serial_number", "battery_serial", "evidence"}
+    {
+        "host",
+        "device",
+        "serial",
+        "serial_number",
+        "battery_serial",
+        "evidence",
+        "meters",
+    }
 )
 
 NAMING_PLACEHOLDERS: Final = frozenset({"address", "expected", "found"})
@@ -41,51 +47,43 @@ async def async_get_config_entry_diagnostics(
             "reason": reason,
         }
     coordinator = entry.runtime_data
-    assert isinstance(coordinator, GrowattCoordinator)
-    inverter = coordinator.inverter
-    reader = inverter.reader
-    image, missing = await inverter.async_dump()
-    mask_serial_numbers(image, inverter.profile)
-
-    def hide(message: str) -> str:
-        """Take the address out of an error message."""
-        return message.replace(coordinator.link.address, REDACTED)
-
     return {
         "entry": about_entry,
-        "identification": {
-            "profile": inverter.identified.profile,
-            "evidence": [
-                {
-                    "source": item.source,
-                    "answer": mask_text(item.answer)
-                    if "serial" in item.source
-                    else item.answer,
-                    "meaning": item.meaning,
-                }
-                for item in inverter.identified.evidence
-            ],
-        },
-        "link": {
-            "latency_ms": round(reader.timing.latency * 1000, 1),
-            "message_spacing_ms": round(reader.timing.spacing * 1000),
-            "line_baud": reader.timing.baud,
-            "reads": [
-                str(read)
-                for read in reader.plan(inverter.wanted_rows(coordinator.wanted()))
-            ],
-        },
-        "awake": coordinator.awake,
-        "asleep_because": hide(coordinator.asleep_because),
-        "failed": {key: hide(why) for key, why in coordinator.failed.items()},
-        "missing": {key: hide(why) for key, why in missing.items()},
-        "values": {
-            device.identity.kind: {
-                key: str(value)
-                for key, value in coordinator.data.get(device.identity.id, {}).items()
-                if "serial" not in key
-            }
-            for device in coordinator.devices
-        },
-        "registers": image.dump(),
+        **_without(
+            coordinator.address,
+            {
+                **await coordinator.async_diagnose(),
+                "awake": coordinator.awake,
+                "asleep_because": coordinator.asleep_because,
+                "failed": dict(coordinator.failed),
+            },
+        ),
+        "values": _values(coordinator),
     }
+
+
+def _values(coordinator: LocalSolarCoordinator) -> dict[str, dict[str, str]]:
+    """Return the values of all devices, by what each is: serial numbers are the owner's."""
+    values: dict[str, dict[str, str]] = {}
+    for device in coordinator.devices:
+        kind = device.identity.kind
+        alike = sum(name.split()[0] == kind for name in values)
+        values[f"{kind} {alike + 1}" if alike else kind] = {
+            key: str(value)
+            for key, value in coordinator.data.get(device.identity.id, {}).items()
+            if "serial" not in key
+        }
+    return values
+
+
+def _without(address: str, data: Any) -> Any:
+    """Return data with an address taken out of its texts."""
+    match data:
+        case str():
+            return data.replace(address, REDACTED)
+        case dict():
+            return {key: _without(address, value) for key, value in data.items()}
+        case list():
+            return [_without(address, value) for value in data]
+        case _:
+            return data

@@ -35,7 +35,7 @@ class AlarmEvent(LocalSolarEntity, EventEntity):
     What a device reports at start is not new; it is taken as it is.
     """
 
-    _attr_event_types = ["fault", "warning", CLEARED]
+    _attr_event_types = ["fault", "warning", "info", CLEARED]
 
     def __init__(
         self, coordinator: LocalSolarCoordinator, device: Device, point: Point

@@ -27,6 +27,7 @@ from .writing import (
 
 MESSAGES: Final = {
     Outcome.WRITTEN: "{setting} was changed from {before} to {value}",
+    Outcome.CARRIED_OUT: "{setting}: the device reports that {value} was carried out",
     Outcome.NOT_WRITTEN: "{setting} was not changed to {value}: still {before}",
     Outcome.KEPT_OLD_VALUE: "{setting} stayed {before} although {value} was accepted",
     Outcome.UNKNOWN: "{setting} was {before}; whether {value} was taken is not known",

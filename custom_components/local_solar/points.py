@@ -261,6 +261,9 @@ CONNECTED: Final = Point(
 AC_CHARGE: Final = "ac_charge_enable"
 """The setting that lets the battery charge from the grid."""
 
+IN_FLASH: Final = "in_flash"
+"""Warning about a setting that is kept in memory that wears out."""
+
 SLOT_WITHOUT_GRID_CHARGE: Final = "slot_without_grid_charge"
 """Doubt about a slot that charges the battery while the grid may not."""
 

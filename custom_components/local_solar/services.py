@@ -360,7 +360,7 @@ def _result(written: Written[Asker]) -> ServiceResponse:
         "after": as_json(written.after.value if written.after else None),
         "unit": written.setting.point.unit,
         "outcome": written.outcome.value,
-        "written": written.outcome is Outcome.WRITTEN,
+        "written": written.outcome in (Outcome.WRITTEN, Outcome.CARRIED_OUT),
         "verified": written.outcome in (Outcome.WRITTEN, Outcome.UNCHANGED),
     }
 

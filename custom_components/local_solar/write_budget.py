@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 SPACING: Final = timedelta(seconds=10)
-"""Between two writes of the same register."""
+"""Between two writes of the same register, unless it needs more."""
 
 PER_DAY: Final = 50
 """Writes of one register in any 24 hours: two an hour are plenty for tariffs and sun, and
@@ -44,14 +44,15 @@ class WriteBudget:
         }
         self._save = save
 
-    def check(self, cells: str) -> None:
+    def check(self, cells: str, spacing: timedelta = SPACING) -> None:
         """Raise ``BudgetSpentError`` if the register must not be written now."""
         now = datetime.now(UTC)
         # Kept, so that what a clock was ahead of ages from now on.
         recent = self._writes[cells] = self._recent(cells, now)
-        if recent and now - recent[-1] < SPACING:
+        if recent and now - recent[-1] < spacing:
             raise BudgetSpentError(
-                f"written less than {SPACING.seconds} s ago", recent[-1] + SPACING
+                f"written less than {spacing.total_seconds():g} s ago",
+                recent[-1] + spacing,
             )
         if len(recent) >= PER_DAY:
             raise BudgetSpentError(

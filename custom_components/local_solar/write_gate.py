@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 from .points import Point, Value, Wanted
 from .values import as_text, is_same
-from .write_budget import BudgetSpentError, WriteBudget
+from .write_budget import SPACING, BudgetSpentError, WriteBudget
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ class Outcome(StrEnum):
 
     WRITTEN = "written"
     """The device holds the new value."""
+    CARRIED_OUT = "carried_out"
+    """It reports that it has done it; what it shows has not changed, or not yet."""
     UNCHANGED = "unchanged"
     """It held that value before: nothing was sent."""
     NOT_WRITTEN = "not_written"
@@ -231,8 +233,8 @@ class GuardedSetting:
     """
 
     point: Point
-    address: int | None
     wears: str
+    address: int | None = None
     note: str = ""
     reads_back: bool = True
 
@@ -277,8 +279,12 @@ class Driver(Protocol):
         Raises ``InvalidValueError``.
         """
 
-    async def async_write(self, change: Change) -> None:
-        """Send it once. Raises ``RefusedError``, or ``DeviceError`` if no answer came."""
+    async def async_write(self, change: Change) -> bool:
+        """Send it once; return whether the device reports that it has carried it out.
+
+        An answer that it was understood is no such report. Raises ``RefusedError`` or
+        ``WrongDeviceError`` if nothing was written, ``DeviceError`` if nobody knows.
+        """
 
 
 # -- what goes in and comes out --------------------------------------------------------
@@ -534,10 +540,13 @@ class WriteGate[By]:
         """Send a change and find out what became of it."""
         breaks = self._driver.breaks
         lost: DeviceError | None = None
+        is_reported = False
         try:
-            await self._driver.async_write(change)
+            is_reported = await self._driver.async_write(change)
         except RefusedError as err:
             return order.written(change, before, before, Outcome.NOT_WRITTEN, err)
+        except WrongDeviceError as err:
+            return order.written(change, before, None, Outcome.NOT_WRITTEN, err)
         except DeviceError as err:
             lost = err
         except Exception as err:  # what was sent must be read back
@@ -547,7 +556,8 @@ class WriteGate[By]:
         doubt: WriteError | None = lost
         # What a command showed before proves nothing if it need not show what it is told.
         proves = order.setting.reads_back or not self._driver.holds(change, before)
-        for delay in SETTLE:
+        # Whoever reports that it is done need not be asked again and again.
+        for delay in SETTLE[:1] if is_reported else SETTLE:
             await asyncio.sleep(delay)
             # After a lost answer or link, or an unexpected value, the next answer may come
             # from another device.
@@ -572,9 +582,13 @@ class WriteGate[By]:
             if proves and self._driver.holds(change, after):
                 return order.written(change, before, after, Outcome.WRITTEN)
         if after is None or doubt is not None:
+            if is_reported:
+                return order.written(change, before, None, Outcome.CARRIED_OUT)
             return order.unknown(change, before, None, doubt)
         if not self._driver.is_unchanged(before, after):
             return order.unknown(change, before, after, None)
+        if is_reported:
+            return order.written(change, before, after, Outcome.CARRIED_OUT)
         if not order.setting.reads_back:
             if lost is None:
                 return order.written(change, before, after, Outcome.UNKNOWN)
@@ -595,7 +609,9 @@ class WriteGate[By]:
 
     def _check_budget(self, setting: GuardedSetting) -> None:
         try:
-            self._budget.check(setting.wears)
+            rule = setting.point.setting
+            spacing = SPACING if rule is None else timedelta(seconds=rule.spacing)
+            self._budget.check(setting.wears, spacing)
         except BudgetSpentError as err:
             raise TooOftenError(
                 str(err), limit=err.limit, until=err.until.isoformat()

@@ -1,5 +1,6 @@
 """Polling: what is read, what is written to states, silence at night, and failures."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from itertools import pairwise
 import logging
@@ -12,9 +13,7 @@ import pytest
 
 from custom_components.local_solar.const import CONF_WRITE_ACCESS
 from custom_components.local_solar.coordinators.base import (
-    FIRST_PROBE,
     LAST_PROBE,
-    POLL_INTERVAL,
     REPORT_INTERVAL,
     LocalSolarCoordinator,
 )
@@ -47,7 +46,8 @@ from tests.common import (
     state_of,
 )
 
-POLL = POLL_INTERVAL.total_seconds()
+POLL = LocalSolarCoordinator.poll_interval.total_seconds()
+FIRST_PROBE = LocalSolarCoordinator.first_probe
 PROBE = ReadEvent("holding", 43, 1)
 
 GRID_VOLTAGE = 3026
@@ -417,7 +417,7 @@ async def test_probe_interval_starts_anew_every_night(
         assert coordinator.update_interval == LAST_PROBE
         unit.answer()
         await pass_time(hass, freezer, 300)
-        assert coordinator.update_interval == POLL_INTERVAL
+        assert coordinator.update_interval == LocalSolarCoordinator.poll_interval
 
 
 async def test_inverter_that_answers_the_probe_only_is_still_silent(
@@ -563,6 +563,15 @@ class _Plain(LocalSolarCoordinator):
     @override
     async def _async_probe(self) -> bool:
         return True
+
+    @property
+    @override
+    def address(self) -> str:
+        return "here"
+
+    @override
+    async def async_diagnose(self) -> Mapping[str, object]:
+        return {}
 
 
 async def test_family_without_registers_says_so(

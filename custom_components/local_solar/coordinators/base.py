@@ -21,18 +21,24 @@ from homeassistant.util import dt as dt_util
 from ..const import CONF_WRITE_ACCESS, DOMAIN, LOGGER, WRITE_CONFIRM, WRITE_DISABLED
 from ..counters import CounterGuard
 from ..modbus.image import Space
-from ..points import Device, Point, PointId, Quantity, Snapshot, Value, Visibility
+from ..points import (
+    CONNECTED,
+    Device,
+    Point,
+    PointId,
+    Quantity,
+    Snapshot,
+    Value,
+    Visibility,
+)
 from ..registers import RegisterDump, RegisterReading
 from ..write_gate import Driver
 from ..writing import Writing, wrong_device_issue
 
 type LocalSolarConfigEntry = ConfigEntry[LocalSolarCoordinator]
 
-POLL_INTERVAL: Final = timedelta(seconds=10)
-
-FIRST_PROBE: Final = timedelta(seconds=20)
 LAST_PROBE: Final = timedelta(minutes=5)
-"""A silent device is asked again after 20 s, then after twice as long up to 5 minutes."""
+"""A silent device is asked ever more seldom, but not more seldom than that."""
 
 REPORTED: Final = frozenset({Quantity.POWER})
 """Quantities written now and then although they did not change: integrals over power need
@@ -44,15 +50,6 @@ REPORT_INTERVAL: Final = 60.0
 _NOTHING: Final[Mapping[str, Value | None]] = {}
 _MISSING: Final = object()
 """Stands for a reading that is not there; ``None`` is one."""
-
-CONNECTED: Final = Point(
-    key="connected",
-    name="Connection",
-    quantity=Quantity.CONNECTIVITY,
-    visibility=Visibility.SHOWN,
-    diagnostic=True,
-)
-"""Whether the device answers; every device that is asked has it."""
 
 
 class AsleepError(Exception):
@@ -73,6 +70,10 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
 
     config_entry: LocalSolarConfigEntry
 
+    poll_interval = timedelta(seconds=10)
+    first_probe = timedelta(seconds=20)
+    """A silent device is asked again after that, then after twice as long and so on."""
+
     def __init__(self, hass: HomeAssistant, entry: LocalSolarConfigEntry) -> None:
         """Poll for ``entry``."""
         super().__init__(
@@ -80,7 +81,7 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
             LOGGER,
             config_entry=entry,
             name=entry.title,
-            update_interval=POLL_INTERVAL,
+            update_interval=self.poll_interval,
         )
         self.devices: tuple[Device, ...] = ()
         self.counters = CounterGuard()
@@ -105,6 +106,15 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
     @abstractmethod
     async def _async_probe(self) -> bool:
         """Return whether a silent device answers again, at the least cost to the bus."""
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """Where the device is. Diagnostics hide it wherever it stands."""
+
+    @abstractmethod
+    async def async_diagnose(self) -> Mapping[str, object]:
+        """Return what else is known of the devices, as JSON types without secrets."""
 
     # -- may be given by the family -----------------------------------------------
 
@@ -230,8 +240,10 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
             self._fall_asleep(self.asleep_because)
         self._keep_counters(snapshot)
         for device in self.devices:
-            if any(point is CONNECTED for point in device.points):
-                snapshot.setdefault(device.identity.id, {})[CONNECTED.key] = self.awake
+            if CONNECTED in device.points:
+                # What is reached through another device says itself whether it answers.
+                values = snapshot.setdefault(device.identity.id, {})
+                values.setdefault(CONNECTED.key, self.awake)
         return snapshot
 
     async def _async_poll_awake(self) -> dict[str, dict[str, Value | None]]:
@@ -250,23 +262,41 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
         if not self.awake:
             LOGGER.info("%s answers again", self.name)
         self.awake, self.asleep_because = True, ""
-        took = timedelta(seconds=spent)
-        self.update_interval = min(max(POLL_INTERVAL - took, took), LAST_PROBE)
+        self.update_interval = self._until_next_poll(timedelta(seconds=spent))
+
+    def _until_next_poll(self, took: timedelta) -> timedelta:
+        """Return how long to wait after a poll that took so long."""
+        return min(max(self.poll_interval - took, took), LAST_PROBE)
 
     def _fall_asleep(self, reason: str) -> None:
         """Probe ever less often; say once why."""
         if self.awake:
-            LOGGER.info(
-                "%s does not answer (%s). This is normal at night; it is asked again"
-                " every few minutes",
-                self.name,
-                reason,
-            )
-            self.update_interval = FIRST_PROBE
+            self._report_silence(reason)
+            self.update_interval = self.first_probe
         else:
-            interval = self.update_interval or FIRST_PROBE
+            interval = self.update_interval or self.first_probe
             self.update_interval = min(2 * interval, LAST_PROBE)
         self.awake, self.asleep_because = False, reason
+
+    def _report_silence(self, reason: str) -> None:
+        """Log that the device has fallen silent."""
+        LOGGER.info(
+            "%s does not answer (%s). This is normal at night; it is asked again every"
+            " few minutes",
+            self.name,
+            reason,
+        )
+
+    def _note_failures(self, failed: Mapping[str, str]) -> None:
+        """Log once what cannot be read, and once when it can be again."""
+        for reason in {
+            reason for key, reason in failed.items() if key not in self.failed
+        }:
+            keys = sorted(key for key in failed if failed[key] == reason)
+            LOGGER.info("%s: cannot read %s: %s", self.name, ", ".join(keys), reason)
+        if self.failed and not failed:
+            LOGGER.info("%s: everything can be read again", self.name)
+        self.failed = failed
 
     def _keep_counters(self, snapshot: dict[str, dict[str, Value | None]]) -> None:
         """Pass counters through the guard; those not read keep their last value."""

@@ -41,16 +41,16 @@ from ..growatt.identify import (
     identify,
 )
 from ..growatt.inverter import MANUFACTURER, Inverter, WrongInverterError
-from ..growatt.masking import mask_serial_numbers
+from ..growatt.masking import mask_serial_numbers, mask_text
 from ..growatt.profiles.profile import Part
 from ..growatt.settings import InverterSettings
 from ..modbus.image import Space
 from ..modbus.reader import is_silence
 from ..modbus_link import REQUEST_TIMEOUT, ModbusLink, explain
-from ..points import Device, PointId, Value
+from ..points import CONNECTED, Device, PointId, Value
 from ..registers import RegisterDump, RegisterReading
 from ..write_gate import Driver, WriteError
-from .base import CONNECTED, AsleepError, LocalSolarConfigEntry, LocalSolarCoordinator
+from .base import AsleepError, LocalSolarConfigEntry, LocalSolarCoordinator
 
 WORK_MODES: Final[Mapping[str, Part]] = {
     "priority": Part.PRIORITY_MODE,
@@ -111,6 +111,11 @@ class GrowattCoordinator(LocalSolarCoordinator):
         identified = _with_known_equipment(identified, stored)
         self._store(identified)
         self._use(unit, identified)
+
+    @property
+    @override
+    def address(self) -> str:
+        return self.link.address
 
     def _get_unit(self) -> ModbusUnit:
         try:
@@ -277,6 +282,39 @@ class GrowattCoordinator(LocalSolarCoordinator):
             source=f"{MANUFACTURER} {self.inverter.identified.model}, serial numbers masked",
         )
 
+    @override
+    async def async_diagnose(self) -> Mapping[str, object]:
+        identified, reader = self.inverter.identified, self.inverter.reader
+        self._keep_pace()
+        image, missing = await self.inverter.async_dump()
+        mask_serial_numbers(image, self.inverter.profile)
+        return {
+            "identification": {
+                "profile": identified.profile,
+                "evidence": [
+                    {
+                        "source": item.source,
+                        "answer": mask_text(item.answer)
+                        if "serial" in item.source
+                        else item.answer,
+                        "meaning": item.meaning,
+                    }
+                    for item in identified.evidence
+                ],
+            },
+            "link": {
+                "latency_ms": round(reader.timing.latency * 1000, 1),
+                "message_spacing_ms": round(reader.timing.spacing * 1000),
+                "line_baud": reader.timing.baud,
+                "reads": [
+                    str(read)
+                    for read in reader.plan(self.inverter.wanted_rows(self.wanted()))
+                ],
+            },
+            "missing": dict(missing),
+            "registers": image.dump(),
+        }
+
     def _refusal(self, key: str, **placeholders: str) -> ServiceValidationError:
         return ServiceValidationError(
             translation_domain=DOMAIN,
@@ -291,17 +329,6 @@ class GrowattCoordinator(LocalSolarCoordinator):
     def _where(self) -> dict[str, str]:
         """Where the inverter is, for messages."""
         return {"address": self.link.address, "unit_id": str(self.unit_id)}
-
-    def _note_failures(self, failed: Mapping[str, str]) -> None:
-        """Log once what cannot be read, and once when it can be again."""
-        for reason in {
-            reason for key, reason in failed.items() if key not in self.failed
-        }:
-            keys = sorted(key for key in failed if failed[key] == reason)
-            LOGGER.info("%s: cannot read %s: %s", self.name, ", ".join(keys), reason)
-        if self.failed and not failed:
-            LOGGER.info("%s: everything can be read again", self.name)
-        self.failed = failed
 
 
 def _with_connection(device: Device) -> Device:

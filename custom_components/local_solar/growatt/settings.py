@@ -35,6 +35,7 @@ from ..modbus.reader import is_refusal
 from ..modbus.register import Register
 from ..points import (
     AC_CHARGE,
+    IN_FLASH,
     SLOT_WITHOUT_GRID_CHARGE,
     TimeSlot,
     TimeSlotChange,
@@ -77,9 +78,6 @@ NARROWING_ROUNDS: Final = 16
 """Rounds in which the reader narrows down which slots old firmware lacks."""
 
 BATTERY_FIRST: Final = "battery_first"
-
-IN_FLASH: Final = "in_flash"
-"""Warning: the register wears out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,8 +362,11 @@ class InverterSettings:
             return key, wanted
         return row.part_of[0], _as_change(row, wanted)
 
-    async def async_write(self, change: Change) -> None:
-        """Send a change once. Raises ``RefusedError`` or ``DeviceError``."""
+    async def async_write(self, change: Change) -> bool:
+        """Send a change once. Raises ``RefusedError`` or ``DeviceError``.
+
+        An inverter only says that it has understood.
+        """
         if change.key == SYNC_CLOCK.key:
             row, words = self._clock, CLOCK.encode(self._now())
         else:
@@ -386,6 +387,7 @@ class InverterSettings:
         except ModbusError as err:
             raise _failure(err) from err
         self._one_by_one[row.address] = one_by_one
+        return False
 
     async def _async_send(
         self, row: Register, words: tuple[int, ...], breaks: int, *, one_by_one: bool

@@ -22,12 +22,12 @@ from .commands import (
     COMMAND,
     COMMAND_STATUS,
     CONFIG,
+    KINDS,
     NETWORK_INFO,
     OLD_REAL_DATA,
     REAL_DATA,
     Action,
     Command,
-    DeviceKind,
 )
 from .errors import (
     EvictedError,
@@ -41,7 +41,7 @@ from .errors import (
 from .frame import MAX_SEQUENCE, Extension, Frame, FrameReader, encode, reply_to
 from .messages import Field
 from .records import AlarmList, AppInfo, Config, NetworkInfo, RealData
-from .serial_number import normalise_dtu
+from .serial_number import as_text, normalise_dtu
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ _TAKES_CLOUD_COMMAND: Final = frozenset(
 """Actions that clients in the field send with the cloud's id; the others they do not."""
 
 
-class _Page(Protocol):
+class Page(Protocol):
     """One page of an answer."""
 
     @property
@@ -113,6 +113,9 @@ class DtuClient:
         self._cipher: Cipher | None = None
         # A nonce derives from the sequence number: it must not start at the same each time.
         self._sequence = random.randrange(MAX_SEQUENCE)
+        self._transaction = 0
+        self.heard: dict[str, list[bytes]] = {}
+        """The payloads of the last reply of each kind, page by page."""
 
     @property
     def is_encrypted(self) -> bool:
@@ -177,6 +180,12 @@ class DtuClient:
         self._sequence = (self._sequence + 1) % MAX_SEQUENCE
         return self._sequence
 
+    def next_transaction(self) -> int:
+        """Return the number of the next command: the time, and never the same twice."""
+        now = int(self._now().timestamp())
+        self._transaction = max(now, self._transaction + 1)
+        return self._transaction
+
     def clock(self) -> dict[str, Field]:
         """Return the time as every request carries it."""
         now = self._now()
@@ -231,7 +240,7 @@ class Session:
 
     async def async_app_info(self) -> AppInfo:
         """Ask what the DTU is and what is behind it; learn how to encrypt."""
-        first, *others = await self._async_pages(
+        first, *others = await self.async_pages(
             APP_INFO, records.app_info, self._page_request
         )
         self._client.check_serial(first.dtu_serial)
@@ -249,10 +258,10 @@ class Session:
         """
         command = OLD_REAL_DATA if old else REAL_DATA
         parse = records.old_real_data if old else records.real_data
-        pages = await self._async_pages(command, parse, self._page_request)
+        pages = await self.async_pages(command, parse, self._page_request)
         if len({page.time for page in pages}) > 1:
             # The DTU took new values in between.
-            pages = await self._async_pages(command, parse, self._page_request)
+            pages = await self.async_pages(command, parse, self._page_request)
         if len({page.time for page in pages}) > 1:
             raise MessageError("the pages of its values are of different times")
         first = pages[0]
@@ -280,8 +289,8 @@ class Session:
 
     async def async_alarms(self) -> AlarmList:
         """Ask for the events of all inverters, which the DTU collects first."""
-        await self.async_command(Action.COLLECT_ALARMS, DeviceKind.DTU)
-        pages = await self._async_pages(ALARMS, records.alarm_list, self._page_request)
+        await self.async_command(Action.COLLECT_ALARMS)
+        pages = await self.async_pages(ALARMS, records.alarm_list, self._page_request)
         return replace(pages[0], alarms=_joined(*(page.alarms for page in pages)))
 
     def _page_request(self, page: int) -> Mapping[str, Field]:
@@ -291,17 +300,20 @@ class Session:
             "page_index": page,
         }
 
-    async def _async_pages[P: _Page](
+    async def async_pages[P: Page](
         self,
         command: Command,
         parse: Callable[[bytes], P],
         request: Callable[[int], Mapping[str, Field]],
+        extension: Extension | None = None,
     ) -> list[P]:
-        """Ask for all pages of an answer."""
+        """Ask for all pages of an answer: all of them, or none."""
         pages: list[P] = []
+        payloads: list[bytes] = []
         while not pages or len(pages) < pages[0].page_count:
             index = len(pages)
-            page = parse(await self.async_ask(command, request(index)))
+            payload = await self.async_ask(command, request(index), extension)
+            page = parse(payload)
             if page.page_index != index:
                 raise MessageError(
                     f"page {page.page_index} of {command.reply} instead of {index}"
@@ -309,6 +321,8 @@ class Session:
             if page.page_count > MAX_PAGES:
                 raise MessageError(f"{command.reply} has {page.page_count} pages")
             pages.append(page)
+            payloads.append(payload)
+        self._client.heard[command.reply] = payloads
         return pages
 
     # -- commands -----------------------------------------------------------------
@@ -316,7 +330,6 @@ class Session:
     async def async_command(
         self,
         action: Action,
-        kind: DeviceKind,
         serials: Sequence[int] = (),
         data: str = "",
     ) -> None:
@@ -325,12 +338,11 @@ class Session:
         ``serials`` are the inverters it is for. Raises ``RefusedCommandError`` if the DTU
         or an inverter says no, another ``DtuError`` if it is not known what became of it.
         """
-        clock = self._client.clock()
-        transaction = clock["time"]
+        transaction = self._client.next_transaction()
         request: dict[str, Field] = {
-            "time": transaction,
+            "time": self._client.clock()["time"],
             "action": int(action),
-            "device_kind": int(kind),
+            "device_kind": KINDS.get(action, 0),
             "page_count": 1,
             "transaction_id": transaction,
             "data": data.encode("ascii"),
@@ -390,7 +402,10 @@ class Session:
         fields: Mapping[str, Field],
         extension: Extension | None = None,
     ) -> bytes:
-        """Send a request and return the payload of its reply; all else is dropped."""
+        """Send a request and return the payload of its reply; all else is dropped.
+
+        ``extension`` is for storage gateways: the reply must be of the same one.
+        """
         sequence = self._client.next_sequence()
         payload = messages.encode(command.request, fields)
         request = Frame(command.id, sequence, payload, extension)
@@ -404,6 +419,8 @@ class Session:
                         reply_to(command.id),
                         sequence,
                     ):
+                        _check_gateway(extension, frame.extension)
+                        self._client.heard[command.reply] = [frame.payload]
                         return frame.payload
                     _LOGGER.debug(
                         "%s: dropped %04X, number %s",
@@ -438,6 +455,14 @@ def _after_app_info[Result](
         return await work(session)
 
     return with_key
+
+
+def _check_gateway(asked: Extension | None, answered: Extension | None) -> None:
+    """Raise ``WrongDtuError`` if another gateway answers. Either may leave it out."""
+    if asked is None or answered is None or not (asked.gateway and answered.gateway):
+        return
+    if asked.gateway != answered.gateway:
+        raise WrongDtuError(as_text(asked.gateway), as_text(answered.gateway))
 
 
 def _joined[Item](*parts: Sequence[Item]) -> tuple[Item, ...]:

@@ -1,5 +1,6 @@
 """What a DTU can be asked, and what it can be told to do."""
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -50,8 +51,10 @@ class Action(IntEnum):
     """Watts, kept until the inverter restarts."""
 
 
-class DeviceKind(IntEnum):
-    """What a command is for."""
-
-    DTU = 1
-    INVERTER = 3
+KINDS: Final[Mapping[Action, int]] = {
+    Action.INVERTER_RESTART: 3,
+    Action.INVERTER_START: 1,
+    Action.INVERTER_SHUTDOWN: 1,
+}
+"""The kind of device that clients in the field give with an action, 0 with all others: 1 is
+a DTU, 3 a microinverter."""

@@ -1,15 +1,28 @@
 """The devices of a DTU: itself, its microinverters and its meters, with their points."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
-from ..points import CONNECTED, Device, DeviceIdentity, Point
+from ..points import CONNECTED, Device, DeviceIdentity, Point, Visibility
 from . import models, points
 from .inventory import Inventory, Inverter
 from .serial_number import as_printed, as_text
 from .snapshot import dtu_id
 
 MANUFACTURER: Final = "Hoymiles"
+
+_DTU_POINTS: Final = (
+    points.AC_POWER,
+    points.ENERGY_TODAY,
+    points.ENERGY_TOTAL,
+    CONNECTED,
+    points.SIGNAL,
+    points.CLOUD_CONNECTED,
+    points.UPLOAD_INTERVAL,
+    points.FAST_DATA,
+    points.RESTART,
+)
 
 
 def devices(inventory: Inventory) -> tuple[Device, ...]:
@@ -32,17 +45,7 @@ def _dtu(inventory: Inventory) -> Device:
             firmware=models.dtu_version(inventory.software),
             hardware=models.dtu_version(inventory.hardware),
         ),
-        points=(
-            points.AC_POWER,
-            points.ENERGY_TODAY,
-            points.ENERGY_TOTAL,
-            CONNECTED,
-            points.SIGNAL,
-            points.CLOUD_CONNECTED,
-            points.UPLOAD_INTERVAL,
-            points.FAST_DATA,
-            points.RESTART,
-        ),
+        points=_DTU_POINTS,
     )
 
 
@@ -51,7 +54,8 @@ def _inverter(inventory: Inventory, inverter: Inverter) -> Device:
     return Device(
         identity=DeviceIdentity(
             id=inverter.id,
-            kind="inverter",
+            # Inverters of one DTU are often alike: their numbers tell them apart.
+            kind="numbered_inverter" if inventory.only_inverter is None else "inverter",
             manufacturer=MANUFACTURER,
             model=model.name,
             serial_number=as_printed(inverter.serial),
@@ -71,16 +75,33 @@ def _inverter_points(inventory: Inventory, inverter: Inverter) -> Iterator[Point
         yield from (row.point for row in points.input_rows(port))
     yield from (CONNECTED, points.LINK_QUALITY, points.GRID_PROFILE)
     yield from points.EVENT_POINTS
-    yield points.ACTIVE_LIMIT
+    yield from _limits(inventory, inverter)
+    yield from (points.ON_OFF, points.RESTART, points.CLEAR_ALARMS)
+
+
+def _limits(inventory: Inventory, inverter: Inverter) -> Iterator[Point]:
+    """Go through an inverter's limits; what nobody may ever tell is not shown at first."""
+    if inverter.three_phase and inventory.only_inverter is None:
+        yield replace(points.ACTIVE_LIMIT, visibility=Visibility.OFFERED)
+    else:
+        yield points.ACTIVE_LIMIT
     rated = inverter.model.rated_power
     if inventory.takes_temporary_limit and rated is not None:
         yield points.temporary_limit(rated)
-    yield from (
-        points.STORED_LIMIT,
-        points.ON_OFF,
-        points.RESTART,
-        points.CLEAR_ALARMS,
-    )
+    yield points.STORED_LIMIT
+
+
+def every_point() -> Iterator[Point]:
+    """Go through all points that there can be, of one input and one size of inverter."""
+    yield from _DTU_POINTS
+    for rows in (points.SINGLE_PHASE, points.THREE_PHASE, points.input_rows(1)):
+        yield from (row.point for row in rows)
+    yield from (points.ENERGY_TODAY, points.ENERGY_TOTAL, points.PV_POWER)
+    yield from (points.LINK_QUALITY, points.GRID_PROFILE, *points.EVENT_POINTS)
+    yield from (points.ACTIVE_LIMIT, points.STORED_LIMIT, points.temporary_limit(800))
+    yield from (points.ON_OFF, points.RESTART, points.CLEAR_ALARMS)
+    yield from (row.point for row in points.meter_rows(three_phase=True))
+    yield from (points.GRID_IMPORT_POWER, points.GRID_EXPORT_POWER)
 
 
 def _meter(inventory: Inventory, serial: int) -> Device:

@@ -1,17 +1,20 @@
 """Polls one DTU: everything in one short session, the slow things now and then."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 import time
 from typing import Final
 
-from ..points import PointId, Value
+from ..points import Device, PointId, Value
 from . import points
 from .client import DtuClient, Session
+from .devices import devices
 from .errors import (
     DtuError,
     EvictedError,
     FrameError,
+    RefusedCommandError,
     SilentError,
     StuckError,
     UnsupportedError,
@@ -26,7 +29,11 @@ INFO_INTERVAL: Final = 600.0
 """Seconds between two questions what is behind the DTU, and for what it is set to."""
 
 EVENTS_AGAIN: Final = 600.0
-"""Seconds after which a list of events that could not be had is asked for again."""
+"""Seconds after which a list of events that could not be had is asked for again, and one
+with an event that lasts."""
+
+REST_TIMEOUT: Final = 25.0
+"""Seconds for all that is asked after the values."""
 
 STUCK_AFTER: Final = 900.0
 """Seconds after which values of one and the same time are old: some DTUs hang in the
@@ -131,7 +138,7 @@ class Dtu:
         self._config = _Slow[Config](INFO_INTERVAL)
         self._network = _Slow[NetworkInfo](INFO_INTERVAL)
         self._events: dict[int, EventLog] = {}
-        self._counts: dict[int, int] | None = None
+        self._counts: dict[int, int] = {}
         self._events_due = 0.0
         self._energy_totals: dict[tuple[int, int], int] = {}
         self._listed: AppInfo | None = None
@@ -146,6 +153,11 @@ class Dtu:
         return self._stock.known
 
     @property
+    def devices(self) -> tuple[Device, ...]:
+        """The DTU and all that is behind it."""
+        return devices(self.inventory)
+
+    @property
     def id(self) -> str:
         """Id of the DTU as a device."""
         return dtu_id(self.inventory)
@@ -155,21 +167,6 @@ class Dtu:
         """Minutes between reports to the vendor's cloud, ``None`` if it did not say."""
         return ((config := self._config.answer) and config.upload_interval) or None
 
-    @property
-    def info(self) -> AppInfo | None:
-        """What the DTU said of itself last."""
-        return self._info
-
-    @property
-    def data(self) -> RealData | None:
-        """The values it gave last."""
-        return self._data
-
-    @property
-    def config(self) -> Config | None:
-        """What it said last that it is set to."""
-        return self._config.answer
-
     # -- polling ------------------------------------------------------------------
 
     async def async_poll(self, wanted: Iterable[PointId]) -> Poll:
@@ -177,13 +174,16 @@ class Dtu:
         keys = {key for _, key in wanted}
         data = await self._async_values(keys)
         self._take(data)
-        known = self.known()
-        assert known is not None
         return Poll(
-            snapshot=snapshot(known),
+            snapshot=self.snapshot(),
             inventory=self.inventory,
             failed=self._failures(),
         )
+
+    def snapshot(self) -> dict[str, dict[str, Value | None]]:
+        """Return the values of all devices as far as they are known."""
+        known = self.known()
+        return {} if known is None else snapshot(known)
 
     def known(self) -> Known | None:
         """Return what is known, ``None`` before the first poll."""
@@ -203,6 +203,21 @@ class Dtu:
     async def async_probe(self) -> None:
         """Ask a silent DTU just who it is. Raises ``DtuError``."""
         await self.client.async_in_session(self._async_info)
+
+    async def async_look(self) -> Known:
+        """Ask for all that tells what the settings are. Raises ``DtuError``."""
+
+        async def look(session: Session) -> RealData:
+            await self._async_info(session)
+            data = await session.async_real_data(old=self._generation.is_old)
+            self._config.hurry()
+            await self._config.async_ask(session.async_config)
+            return data
+
+        self._take(await self.client.async_in_session(look))
+        known = self.known()
+        assert known is not None
+        return known
 
     async def _async_values(self, keys: set[str]) -> RealData:
         """Ask for values, in the old way if the DTU does not know the new one."""
@@ -239,37 +254,52 @@ class Dtu:
         if time.monotonic() >= self._info_due:
             await self._async_info(session)
         data = await session.async_real_data(old=old)
+        self.failed.pop("rest", None)
+        try:
+            async with asyncio.timeout(REST_TIMEOUT):
+                await self._async_rest(session, keys, data)
+        except (TimeoutError, EvictedError) as err:
+            self.failed["rest"] = str(err) or f"took more than {REST_TIMEOUT:g} s"
+        return data
+
+    async def _async_rest(
+        self, session: Session, keys: set[str], data: RealData
+    ) -> None:
+        """Ask for what may be missing without harm to the values."""
         await self._config.async_ask(session.async_config)
         if points.CLOUD_CONNECTED.key in keys:
             await self._network.async_ask(session.async_network_info)
         if keys & _EVENT_KEYS:
             await self._async_events(session, data)
-        return data
 
     async def _async_info(self, session: Session) -> None:
         self._info = self._listed = await session.async_app_info()
         self._info_due = time.monotonic() + INFO_INTERVAL
 
     async def _async_events(self, session: Session, data: RealData) -> None:
-        """Ask for the events if a counter of them has moved."""
+        """Ask for the events if a counter of them has moved.
+
+        It moves when an event begins. While one lasts, its end is asked for now and then.
+        """
         counts = {
             sample.serial: sample.warning_count
             for sample in data.inverters
             if sample.is_linked
         }
         now = time.monotonic()
-        if not counts or now < self._events_due or counts == self._counts:
+        has_moved = not counts.items() <= self._counts.items()
+        if not has_moved and not any(log.lasts for log in self._events.values()):
+            return
+        if now < self._events_due and (not has_moved or "events" in self.failed):
             return
         self._events_due = now + EVENTS_AGAIN
         try:
             alarms = (await session.async_alarms()).alarms
-        except EvictedError:
-            raise
-        except DtuError as err:
+        except (SilentError, FrameError, RefusedCommandError) as err:
             self.failed["events"] = str(err)
             return
         self.failed.pop("events", None)
-        self._counts, self._events_due = counts, 0.0
+        self._counts |= counts
         for serial in counts:
             log = self._events.setdefault(
                 serial, EventLog(self._is_three_phase(serial))
@@ -278,7 +308,8 @@ class Dtu:
 
     def hurry(self) -> None:
         """Ask for everything again at the next poll: something was changed."""
-        self._counts, self._events_due, self._info_due = None, 0.0, 0.0
+        self._counts.clear()
+        self._events_due = self._info_due = 0.0
         self._config.hurry()
 
     def _is_three_phase(self, serial: int) -> bool:

@@ -43,6 +43,11 @@ class EventLog:
         return self._meaning(self._records[-1]).key
 
     @property
+    def lasts(self) -> bool:
+        """Whether an event lasts."""
+        return any(_lasts(record) for record in self._records)
+
+    @property
     def has_fault(self) -> bool:
         """Whether a fault lasts."""
         return any(

@@ -143,7 +143,8 @@ class Stocktaking:
             return
         there = {
             *(inverter.serial for inverter in (*info.inverters, *data.inverters)),
-            *(meter.serial for meter in (*info.meters, *data.meters)),
+            *(meter.serial for meter in info.meters),
+            *(meter.serial for meter in data.meters),
         }
         for serial in (*inverters, *meters):
             missing = 0 if serial in there else self._missing.get(serial, 0) + 1

@@ -422,8 +422,11 @@ def network_info(payload: bytes) -> NetworkInfo:
 
 
 def alarm_list(payload: bytes) -> AlarmList:
-    """Return one page of events."""
+    """Return one page of events, also of a DTU that uses the older layout."""
     message = messages.parse("AlarmReply", payload)
+    if not message.page_count and not message.alarms:
+        old = messages.parse("OldAlarmReply", payload)
+        return AlarmList(text(old.dtu_serial), old.time, 1, 0, _alarms(old.alarms))
     return AlarmList(
         dtu_serial=text(message.dtu_serial),
         time=message.time,

@@ -153,7 +153,12 @@ def _inverter(known: Known, inverter: Inverter) -> Values:
     limit = active_limit(known, inverter)
     values[points.ACTIVE_LIMIT.key] = limit
     values[points.STORED_LIMIT.key] = stored_limit(known)
-    if limit is not None and (rated := inverter.model.rated_power) is not None:
+    rated = inverter.model.rated_power
+    if (
+        known.inventory.takes_temporary_limit
+        and limit is not None
+        and rated is not None
+    ):
         values[points.TEMPORARY_LIMIT] = round(rated * limit / 100, 1)
     values[points.ON_OFF.key] = is_on(known, inverter)
     values[points.GRID_PROFILE.key] = grid_profile(
