@@ -23,10 +23,11 @@ from ..const import (
 from ..hoymiles.client import DtuClient
 from ..hoymiles.dtu import Dtu
 from ..hoymiles.errors import DtuError, WrongDtuError
-from ..hoymiles.inventory import Inventory
 from ..hoymiles.masking import masked_dataset
+from ..hoymiles.probe import stored_inventory
 from ..hoymiles.settings import DtuSettings, InverterSettings
 from ..hoymiles.snapshot import dtu_id
+from ..hoymiles.storage import StorageGateway, StorageInventory
 from ..points import Device, PointId, Value
 from ..write_gate import Driver
 from .base import AsleepError, LocalSolarConfigEntry, LocalSolarCoordinator
@@ -55,17 +56,18 @@ class HoymilesCoordinator(LocalSolarCoordinator):
             seconds=entry.options.get(CONF_POLL_INTERVAL, DEFAULT_POLL_INTERVAL)
         )
         super().__init__(hass, entry)
-        inventory = Inventory.from_json(entry.data[CONF_INVENTORY])
+        inventory = stored_inventory(entry.data[CONF_INVENTORY])
         self.client = DtuClient(
             entry.data[CONF_HOST],
             entry.data[CONF_PORT],
             dt_util.now,
             inventory.serial,
         )
-        self.dtu = Dtu(
-            self.client,
-            inventory,
-            meter_factor=entry.options.get(CONF_METER_FACTOR, DEFAULT_METER_FACTOR),
+        factor = entry.options.get(CONF_METER_FACTOR, DEFAULT_METER_FACTOR)
+        self.dtu: Dtu | StorageGateway = (
+            StorageGateway(self.client, inventory)
+            if isinstance(inventory, StorageInventory)
+            else Dtu(self.client, inventory, meter_factor=factor)
         )
         self._missed_since = dt_util.utcnow()
         self.set_devices(self.dtu.devices)
@@ -141,7 +143,9 @@ class HoymilesCoordinator(LocalSolarCoordinator):
     @override
     def _until_next_poll(self, took: timedelta) -> timedelta:
         wait = super()._until_next_poll(took)
-        if not self.config_entry.options.get(CONF_LEAVE_CLOUD_FREE, True):
+        if isinstance(self.dtu, StorageGateway) or not self.config_entry.options.get(
+            CONF_LEAVE_CLOUD_FREE, True
+        ):
             return wait
         minutes = self.dtu.upload_interval or USUAL_UPLOAD_INTERVAL
         return wait + _until_free((dt_util.utcnow() + wait).timestamp(), 60 * minutes)
@@ -194,6 +198,8 @@ class HoymilesCoordinator(LocalSolarCoordinator):
 
     @override
     def drivers(self) -> Mapping[str, Driver]:
+        if isinstance(self.dtu, StorageGateway):
+            return {}
         return {
             dtu_id(self.dtu.inventory): DtuSettings(self.dtu),
             **{

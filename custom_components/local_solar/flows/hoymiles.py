@@ -30,7 +30,7 @@ from ..hoymiles.errors import (
 )
 from ..hoymiles.inventory import Inventory
 from ..hoymiles.models import dtu_model
-from ..hoymiles.probe import async_identify
+from ..hoymiles.probe import AnyInventory, async_identify
 from ..hoymiles.serial_number import normalise_dtu
 from .modbus_link import number
 
@@ -56,7 +56,7 @@ _ERRORS: Final[Mapping[type[DtuError], str]] = {
 class HoymilesFlow(ConfigFlow):
     """Adds a DTU, or finds one again that has moved."""
 
-    _discovered: Inventory | None = None
+    _discovered: AnyInventory | None = None
     _address: Mapping[str, Any] = {}
 
     async def async_step_hoymiles(
@@ -127,7 +127,7 @@ class HoymilesFlow(ConfigFlow):
 
     async def _async_identify(
         self, address: Mapping[str, Any], entry: ConfigEntry | None
-    ) -> Inventory:
+    ) -> AnyInventory:
         """Ask who is there. Raises ``DtuError``."""
         client = DtuClient(address[CONF_HOST], address[CONF_PORT], dt_util.now)
         if (
@@ -143,7 +143,7 @@ class HoymilesFlow(ConfigFlow):
 
     async def _async_finish(
         self,
-        found: Inventory,
+        found: AnyInventory,
         address: Mapping[str, Any],
         entry: ConfigEntry | None,
     ) -> ConfigFlowResult:
@@ -176,8 +176,9 @@ def _key_of(err: DtuError) -> str:
     )
 
 
-def _title(inventory: Inventory) -> str:
+def _title(inventory: AnyInventory) -> str:
     """Return the name of an entry: the inverter's if the DTU is a part of it."""
-    if inventory.is_integrated and (inverter := inventory.only_inverter) is not None:
-        return f"{MANUFACTURER} {inverter.model.name}"
+    if isinstance(inventory, Inventory) and inventory.is_integrated:
+        for inverter in inventory.inverters:
+            return f"{MANUFACTURER} {inverter.model.name}"
     return f"{MANUFACTURER} {dtu_model(inventory.serial).name}"

@@ -21,14 +21,18 @@ from ..const import (
     LEAST_POLL_INTERVAL,
     MOST_POLL_INTERVAL,
 )
-from ..hoymiles.inventory import Inventory
+from ..hoymiles.probe import stored_inventory
+from ..hoymiles.storage import StorageInventory
 from .modbus_link import number
 from .write_access import WRITING, WriteAccessFlow
 
-READING: Final = {
+POLLING: Final = {
     probatio.Required(CONF_POLL_INTERVAL, default=DEFAULT_POLL_INTERVAL): number(
         LEAST_POLL_INTERVAL, MOST_POLL_INTERVAL, "s"
     ),
+}
+
+CLOUD: Final = {
     probatio.Required(CONF_LEAVE_CLOUD_FREE, default=True): BooleanSelector(),
 }
 
@@ -45,6 +49,9 @@ class HoymilesOptionsFlow(WriteAccessFlow):
     @property
     @override
     def _schema(self) -> probatio.Schema:
-        inventory = Inventory.from_json(self.config_entry.data[CONF_INVENTORY])
-        fields = READING | (METER if inventory.meters else {}) | WRITING
-        return probatio.Schema(fields)
+        inventory = stored_inventory(self.config_entry.data[CONF_INVENTORY])
+        if isinstance(inventory, StorageInventory):
+            # Read only, and nobody has seen what it reports when.
+            return probatio.Schema(POLLING)
+        meter = METER if inventory.meters else {}
+        return probatio.Schema({**POLLING, **CLOUD, **meter, **WRITING})

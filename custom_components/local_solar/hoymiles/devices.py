@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from ..points import CONNECTED, Device, DeviceIdentity, Point, Visibility
-from . import models, points
+from . import models, points, storage_points
 from .inventory import Inventory, Inverter
 from .serial_number import as_printed, as_text
 from .snapshot import dtu_id
@@ -102,6 +102,8 @@ def every_point() -> Iterator[Point]:
     yield from (points.ON_OFF, points.RESTART, points.CLEAR_ALARMS)
     yield from (row.point for row in points.meter_rows(three_phase=True))
     yield from (points.GRID_IMPORT_POWER, points.GRID_EXPORT_POWER)
+    yield from (row.point for row in storage_points.inverter_rows((1,), (1, 2, 3)))
+    yield from (row.point for row in storage_points.battery_rows())
 
 
 def _meter(inventory: Inventory, serial: int) -> Device:

@@ -8,10 +8,22 @@ from .dataset import Json, to_json
 from .errors import MessageError
 from .messages import Field, Fields
 
-HEARD: Final = ("AppInfoReply", "RealDataReply", "ConfigReply", "NetworkInfoReply")
+HEARD: Final = (
+    "AppInfoReply",
+    "RealDataReply",
+    "OldRealDataReply",
+    "ConfigReply",
+    "NetworkInfoReply",
+    "AlarmReply",
+    "GatewayInfoReply",
+    "StorageRegistryReply",
+    "StorageDataReply",
+)
 """Replies that are of use to somebody who looks for a fault, and to the simulator."""
 
-_SERIALS: Final = frozenset({"serial", "dtu_serial", "device_serial"})
+_SERIALS: Final = frozenset(
+    {"serial", "dtu_serial", "device_serial", "battery_serial", "pv_serial"}
+)
 
 _SAFE_CONFIG: Final = frozenset(
     {

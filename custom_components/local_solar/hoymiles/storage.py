@@ -46,7 +46,7 @@ _ANY_GATEWAY: Final = Extension(gateway=0, number=_GATEWAY)
 """Answered by whichever gateway there is, so that one that was swapped is noticed."""
 
 MAX_SILENT: Final = 2
-"""Inverters in a row that may be silent before the others are not asked any more: each
+"""Inverters that may be silent before the others are not asked any more: each
 takes as long as a request may, and the session has an end."""
 
 _PHASES: Final = (1, 2, 3)
@@ -284,6 +284,8 @@ class StorageGateway:
         self._registry_due = 0.0
         self._data: dict[int, StorageData] = {}
         """The values of the last poll by serial number."""
+        self._silent: set[int] = set()
+        """Inverters that were asked in the last poll, and did not answer."""
 
     @property
     def inventory(self) -> StorageInventory:
@@ -359,11 +361,13 @@ class StorageGateway:
             await self._async_info(session)
         if time.monotonic() >= self._registry_due:
             await self._async_registry(session)
-        self._data, silent = await self._async_values(session)
-        if silent and not self._data and not asked:
+        self._data = await self._async_values(session)
+        if not self._silent or self._data:
+            return
+        if not asked:
             # Only its inverters are silent, or the gateway itself is, or is another one.
             await self._async_info(session)
-        if silent and not self._data and self._info and self._info.encrypts:
+        if self._info is not None and self._info.encrypts:
             raise UnsupportedError(
                 "it wants encrypted requests, of a kind that is not known"
             )
@@ -403,26 +407,24 @@ class StorageGateway:
             self._stock.take_registry(joined_registry(pages))
         self._registry_due = time.monotonic() + INFO_INTERVAL
 
-    async def _async_values(
-        self, session: Session
-    ) -> tuple[dict[int, StorageData], bool]:
-        """Return the values of the inverters that give some, and whether one did not.
+    async def _async_values(self, session: Session) -> dict[int, StorageData]:
+        """Return the values of the inverters that give some.
 
         Those that were silent the last time are asked last.
         """
         found: dict[int, StorageData] = {}
         failed: dict[str, str] = {}
-        silent = 0
+        silent: set[int] = set()
         for inverter in sorted(
-            self.inventory.inverters, key=lambda inverter: inverter.id in self.failed
+            self.inventory.inverters, key=lambda item: item.serial in self._silent
         ):
-            if silent >= MAX_SILENT:
+            if len(silent) >= MAX_SILENT:
                 failed[inverter.id] = "not asked, as others are silent"
                 continue
             try:
                 data = await self._async_data(session, inverter)
             except SilentError as err:
-                silent += 1
+                silent.add(inverter.serial)
                 failed[inverter.id] = str(err)
             except MessageError as err:
                 failed[inverter.id] = str(err)
@@ -431,7 +433,8 @@ class StorageGateway:
                 self._stock.take_data(data)
         registry = self.failed.get("registry")
         self.failed = failed if registry is None else {**failed, "registry": registry}
-        return found, bool(silent)
+        self._silent = silent
+        return found
 
     async def _async_data(
         self, session: Session, inverter: HybridInverter
