@@ -15,7 +15,7 @@ from .check import table
 from .errors import DemoError
 from .families import FAMILIES
 from .home_assistant import free_port
-from .house import PASSWORD, USER, House, running_house
+from .house import PASSWORD, USER, House, running_house, simulators_of
 from .process import ROOT
 
 PORT: Final = 8123
@@ -118,14 +118,13 @@ def _stop(work: asyncio.Task[int]) -> None:
 
 async def _show(options: argparse.Namespace) -> None:
     """Show the demo to a person until it is stopped. Raises ``DemoError``."""
-    async with _house(free_port(options.port or PORT)) as house:
-        await house.furnish(options.families or FAMILIES)
+    async with _house(options, free_port(options.port or PORT)) as house:
         url = house.home_assistant.url
         _say("ready")
         print(
             f"\n    {url}                   log in as {USER}, password {PASSWORD}\n"
             f"    {url}/energy            the energy dashboard\n"
-            f"    {url}/config/repairs    to confirm settings: the hybrid's can be changed\n"
+            f"    {url}/config/repairs    to confirm the settings that you change\n"
             "\n    Ctrl-C stops it\n",
             flush=True,
         )
@@ -136,8 +135,7 @@ async def _check(options: argparse.Namespace) -> None:
     """See whether the demo works. Raises ``DemoError`` if it does not."""
     began = time.monotonic()
     port = free_port(options.port or 0)
-    async with _house(port) as house:
-        await house.furnish(options.families or FAMILIES)
+    async with _house(options, port) as house:
         await house.check_writing()
         _say("waiting for the next poll")
         shown = await house.check()
@@ -151,13 +149,18 @@ async def _check(options: argparse.Namespace) -> None:
 
 
 @asynccontextmanager
-async def _house(port: int) -> AsyncIterator[House]:
+async def _house(options: argparse.Namespace, port: int) -> AsyncIterator[House]:
+    """Run the house with the devices that are wanted. Raises ``DemoError``."""
+    families = options.families or [*FAMILIES]
     folder = FOLDER / str(port)
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     try:
-        async with running_house(folder, port, Path(sys.executable), _say) as house:
+        async with running_house(
+            folder, port, Path(sys.executable), simulators_of(families), _say
+        ) as house:
+            await house.furnish(families)
             yield house
     except DemoError:
         _say(f"it failed; the logs are in {folder.relative_to(ROOT)}")

@@ -11,6 +11,7 @@ UNKNOWN: Final = frozenset({"unknown", "unavailable"})
 RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "W": (-20_000, 20_000),
     "VA": (-20_000, 20_000),
+    "var": (-20_000, 20_000),
     "V": (0, 1_000),
     "A": (-200, 200),
     "Hz": (45, 65),
@@ -36,6 +37,25 @@ STATES: Final[Mapping[str, str]] = {
 """What healthy devices show."""
 
 SUM_TOLERANCE: Final = 0.02
+LOSSES: Final = 0.1
+"""Share of its panels' power that an inverter loses at most."""
+
+SUMS_OF_STRINGS: Final[Mapping[str, Mapping[str, float]]] = {
+    "pv_n_power": {"pv_power": SUM_TOLERANCE, "ac_power": LOSSES},
+    "pv_n_energy_today": {
+        "pv_energy_today": SUM_TOLERANCE,
+        "energy_today": SUM_TOLERANCE,
+    },
+    "pv_n_energy_total": {
+        "pv_energy_total": SUM_TOLERANCE,
+        "energy_total": SUM_TOLERANCE,
+    },
+}
+"""What the strings of a device make together: the first of these that it shows, and by
+what share that may differ."""
+
+SUMS_OF_DEVICES: Final = ("ac_power", "energy_today", "energy_total")
+"""What a device makes together of what is shown of those that are reached through it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +63,10 @@ class Reading:
     """What one entity shows."""
 
     entity_id: str
+    entry_id: str
+    device_id: str
+    via_id: str | None
+    """The device that this one is reached through."""
     device: str
     entity: str
     key: str
@@ -66,6 +90,9 @@ def readings(
     return [
         Reading(
             entity_id=entity.id,
+            entry_id=device.entry_id,
+            device_id=device.id,
+            via_id=device.via_id,
             device=device.name,
             entity=_short_name(states[entity.id].name, device.name),
             key=entity.key,
@@ -93,9 +120,13 @@ def doubts(shown: Sequence[Reading]) -> list[str]:
         for reading in shown
         if not _is_plausible(reading)
     ]
-    for device in dict.fromkeys(reading.device for reading in shown):
-        own = [reading for reading in shown if reading.device == device]
-        found += [f"{device}: {doubt}" for doubt in _doubts_about(own)]
+    for device_id in dict.fromkeys(reading.device_id for reading in shown):
+        own = [reading for reading in shown if reading.device_id == device_id]
+        behind = [reading for reading in shown if reading.via_id == device_id]
+        found += [
+            f"{own[0].device}: {doubt}"
+            for doubt in (*_doubts_about(own), *_doubts_about_sums(own, behind))
+        ]
     return found
 
 
@@ -119,13 +150,37 @@ def _doubts_about(shown: Sequence[Reading]) -> Iterator[str]:
     powers = [reading.number or 0 for reading in shown if reading.unit == "W"]
     if not any(powers):
         yield "no power anywhere, although the sun shines"
-    strings = [reading.number or 0 for reading in shown if reading.key == "pv_n_power"]
-    for reading in shown:
-        if reading.key != "pv_power" or not strings:
-            continue
-        total = reading.number or 0
-        if abs(total - sum(strings)) > SUM_TOLERANCE * total:
-            yield f"the strings give {sum(strings):g} W, together {total:g} W"
+    by_key = {reading.key: reading for reading in shown}
+    for part, totals in SUMS_OF_STRINGS.items():
+        strings = [reading for reading in shown if reading.key == part]
+        total = next((key for key in totals if key in by_key), None)
+        if strings and total is not None:
+            yield from _doubts_about_sum(
+                "strings", strings, by_key[total], totals[total]
+            )
+
+
+def _doubts_about_sums(
+    shown: Sequence[Reading], behind: Sequence[Reading]
+) -> Iterator[str]:
+    """Yield what values of a device have against those of the devices behind it."""
+    for key in SUMS_OF_DEVICES:
+        parts = [reading for reading in behind if reading.key == key]
+        for total in shown:
+            if total.key == key and parts:
+                yield from _doubts_about_sum(
+                    "devices behind it", parts, total, SUM_TOLERANCE
+                )
+
+
+def _doubts_about_sum(
+    name: str, parts: Sequence[Reading], total: Reading, tolerance: float
+) -> Iterator[str]:
+    """Yield that parts do not add up to a total, if they do not."""
+    together, expected = sum(part.number or 0 for part in parts), total.number or 0
+    if abs(together - expected) > tolerance * max(together, expected):
+        unit = total.unit
+        yield f"the {name} give {together:g} {unit}, together {expected:g} {unit}"
 
 
 def table(shown: Sequence[Reading]) -> list[str]:

@@ -1,5 +1,6 @@
 """Home Assistant's REST and websocket API, used as its web page uses them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -63,6 +64,8 @@ class Device:
     id: str
     name: str
     entry_id: str
+    via_id: str | None
+    """The device that it is reached through."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +114,7 @@ class Client:
         self._client_id = f"{url}/"
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60))
         self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._turn = asyncio.Lock()
         self._token = ""
         self._last_id = 0
 
@@ -265,6 +269,7 @@ class Client:
                 id=device["id"],
                 name=device["name_by_user"] or device["name"],
                 entry_id=entry_id,
+                via_id=device["via_device_id"],
             )
             for device in await self.command("config/device_registry/list")
             for entry_id in device["config_entries"]
@@ -296,6 +301,14 @@ class Client:
             )
             for state in await self.command("get_states")
         }
+
+    async def update(self, entity_ids: Iterable[str]) -> None:
+        """Have devices polled now, and wait for it: those behind these entities.
+
+        Home Assistant itself puts a poll off if the one before was asked for in the
+        same way less than 10 s ago.
+        """
+        await self.act("homeassistant.update_entity", entity_id=[*entity_ids])
 
     # -- actions and repairs ------------------------------------------------------
 
@@ -346,19 +359,25 @@ class Client:
         Raises ``DemoError`` if it is refused or the connection is lost.
         """
         try:
-            if self._socket is None or self._socket.closed:
-                self._socket = await self._connect()
-                self._last_id = 0
-            self._last_id += 1
-            await self._socket.send_json(
-                {"id": self._last_id, "type": kind, **parameters}
-            )
-            answer = await self._socket.receive_json(timeout=30)
+            async with self._turn:
+                answer = await self._answer_to({"type": kind, **parameters})
         except (aiohttp.ClientError, OSError, TypeError, TimeoutError) as err:
             raise DemoError(f"{kind}: {err or type(err).__name__}") from err
         if not answer["success"]:
             raise DemoError(f"{kind}: {answer['error']['message']}")
         return answer["result"]
+
+    async def _answer_to(self, command: Json) -> Json:
+        """Send a command and return its answer, past those nobody waited for any more."""
+        if self._socket is None or self._socket.closed:
+            self._socket = await self._connect()
+            self._last_id = 0
+        self._last_id += 1
+        await self._socket.send_json({"id": self._last_id, **command})
+        while True:
+            answer: Json = await self._socket.receive_json(timeout=30)
+            if answer["id"] == self._last_id:
+                return answer
 
     @asynccontextmanager
     async def events(self, kind: str) -> AsyncIterator[Callable[[], Awaitable[Json]]]:

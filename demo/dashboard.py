@@ -8,13 +8,21 @@ from .client import Client, Device, Entity, Json
 URL_PATH: Final = "local-solar"
 
 TILES: Final = (
-    *("status", "pv_power", "ac_power", "load_power"),
-    *("grid_export_power", "grid_import_power", "pv_energy_today", "load_energy_today"),
-    *("battery_state", "priority"),
-    *("battery_charge_power", "battery_discharge_power"),
-    *("battery_charge_energy_today", "battery_discharge_energy_today"),
+    *(("status",), ("pv_power",), ("ac_power",), ("load_power",)),
+    *(("grid_export_power", "grid_power"), ("grid_import_power",)),
+    *(("pv_energy_today", "energy_today"), ("load_energy_today",)),
+    *(("battery_state",), ("priority",), ("temporary_power_limit",)),
+    *(("battery_charge_power",), ("battery_discharge_power",)),
+    *(("battery_charge_energy_today",), ("battery_discharge_energy_today",)),
 )
-"""Points with a tile, in this order. Those that a device does not have are left out."""
+"""What gets a tile, in this order: of some points the first that a device has."""
+
+ICON: Final = "mdi:solar-power"
+ICONS: Final = {
+    "battery_soc": "mdi:home-battery",
+    "grid_power": "mdi:transmission-tower",
+}
+"""Of a device that has the point, in the place of the usual one."""
 
 SHORT: Final = {"type": "entity"}
 """A card's name that leaves out the device's."""
@@ -64,7 +72,7 @@ def _cards(device: Device, own: dict[str, str]) -> Iterator[Json]:
     yield {
         "type": "heading",
         "heading": device.name,
-        "icon": "mdi:home-battery" if "battery_soc" in own else "mdi:solar-power",
+        "icon": next((icon for key, icon in ICONS.items() if key in own), ICON),
         "tap_action": {
             "action": "navigate",
             "navigation_path": f"/config/devices/device/{device.id}",
@@ -77,6 +85,6 @@ def _cards(device: Device, own: dict[str, str]) -> Iterator[Json]:
             "name": "State of charge",
             "severity": {"green": 40, "yellow": 20, "red": 0},
         }
-    for key in TILES:
-        if key in own:
+    for keys in TILES:
+        if key := next((key for key in keys if key in own), None):
             yield {"type": "tile", "entity": own[key], "name": SHORT}

@@ -20,6 +20,8 @@ class Meters:
         states: Mapping[str, State],
     ) -> None:
         """Take the sensors of ``device`` that are enabled."""
+        self.id = device.id
+        self.via_id = device.via_id
         self.name = device.name
         self._ids = {
             entity.key: entity.id
@@ -32,6 +34,11 @@ class Meters:
         """Return the entity of the first of ``keys`` that there is."""
         return next((self._ids[key] for key in keys if key in self._ids), None)
 
+    @property
+    def production(self) -> str | None:
+        """The entity that counts what the sun gives."""
+        return self.first("pv_energy_total", "energy_total")
+
     def counts(self, key: str) -> bool:
         """Return whether a counter has ever counted: a meter that is not there has not."""
         entity = self.first(key)
@@ -42,26 +49,27 @@ def sources(
     devices: Sequence[Device], entities: Sequence[Entity], states: Mapping[str, State]
 ) -> list[Json]:
     """Return the dashboard's sources: production, the first meter, every battery."""
-    all_meters = [Meters(device, entities, states) for device in devices]
-    found: list[Json] = []
-    for build in (_solar, _grid, _battery):
-        found += [source for meters in all_meters if (source := build(meters))]
-    first_grid = next((source for source in found if source["type"] == "grid"), None)
+    meters = [Meters(device, entities, states) for device in devices]
+    grids = [source for meter in meters if (source := _grid(meter))]
     return [
-        source for source in found if source["type"] != "grid" or source is first_grid
+        *_solar(meters),
+        *grids[:1],
+        *(source for meter in meters if (source := _battery(meter))),
     ]
 
 
-def _solar(meters: Meters) -> Json | None:
-    energy = meters.first("pv_energy_total", "energy_total")
-    if energy is None:
-        return None
-    return _without_nothing(
-        type="solar",
-        name=meters.name,
-        stat_energy_from=energy,
-        stat_rate=meters.first("pv_power", "ac_power"),
-    ) | {"config_entry_solar_forecast": None}
+def _solar(all_meters: Sequence[Meters]) -> Iterator[Json]:
+    """Yield what produces; what a device counts for those behind it counts once."""
+    producers = {meters.id for meters in all_meters if meters.production}
+    for meters in all_meters:
+        if meters.id not in producers or meters.via_id in producers:
+            continue
+        yield _without_nothing(
+            type="solar",
+            name=meters.name,
+            stat_energy_from=meters.production,
+            stat_rate=meters.first("pv_power", "ac_power"),
+        ) | {"config_entry_solar_forecast": None}
 
 
 def _grid(meters: Meters) -> Json | None:
@@ -72,7 +80,8 @@ def _grid(meters: Meters) -> Json | None:
         name="Grid",
         stat_energy_from=meters.first("grid_import_energy_total"),
         stat_energy_to=meters.first("grid_export_energy_total"),
-        power_config=_two_ways(meters, "grid_import_power", "grid_export_power"),
+        power_config=_two_ways(meters, "grid_import_power", "grid_export_power")
+        or _one_way(meters, "grid_power"),
         cost_adjustment_day=0,
     )
 
@@ -99,6 +108,12 @@ def _two_ways(meters: Meters, outwards: str, inwards: str) -> Json | None:
     if first is None or second is None:
         return None
     return {"stat_rate_from": first, "stat_rate_to": second}
+
+
+def _one_way(meters: Meters, signed: str) -> Json | None:
+    """Return a power that is negative inwards, or into the grid."""
+    entity = meters.first(signed)
+    return None if entity is None else {"stat_rate": entity}
 
 
 def _without_nothing(**fields: object) -> dict[str, object]:

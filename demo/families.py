@@ -1,12 +1,12 @@
 """What is added to Home Assistant, and how: a family per maker and protocol."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from .client import Client, FlowResult, Json
 from .errors import DemoError
-from .plant import Address
+from .simulators import DTU_STICK, INTEGRATED_DTU, PLANT, Address, Simulator
 
 DOMAIN: Final = "local_solar"
 
@@ -15,44 +15,76 @@ DOMAIN: Final = "local_solar"
 class Addition:
     """One way through the config flow, which adds one entry.
 
-    ``menu_item`` is chosen in the first menu; ``listener`` is the plant's listener whose
-    address the form behind it is filled in with. ``devices`` is how many devices appear.
-    ``options`` are what the forms of the options are filled in with afterwards, and
-    ``setting`` is a number that they allow to be changed.
+    ``menu_item`` is chosen in the first menu. The form behind it is filled in with the
+    address of the simulator's listener, and with ``more``. ``devices`` is how many
+    devices appear. ``options`` are what the forms of the options are filled in with
+    afterwards, and ``setting`` is a number that they allow to be changed. ``seldom`` says
+    that the devices are polled too seldom to wait for it.
     """
 
     menu_item: str
+    simulator: Simulator
     listener: str
-    unit_id: int
+    more: Json = field(default_factory=dict)
     devices: int
     options: tuple[Json, ...] = ()
     setting: str = ""
+    seldom: bool = False
 
     def answers(self, address: Address) -> Json:
         """Return what the form is filled in with."""
-        return {
-            "host": address.host,
-            "port": address.port,
-            "more_options": {"unit_id": self.unit_id, "search": False},
-        }
+        return {"host": address.host, "port": address.port, **self.more}
 
 
 WRITING: Final[tuple[Json, ...]] = ({"write_access": "confirm"}, {"acknowledged": True})
 """Switches writing on, and says that its warning was read: simulated devices are toys."""
+
+
+def _unit(unit_id: int) -> Json:
+    """Return how a form is told a unit of a bus."""
+    return {"more_options": {"unit_id": unit_id, "search": False}}
+
 
 FAMILIES: Final[Mapping[str, tuple[Addition, ...]]] = {
     "growatt": (
         # A hybrid and its battery. Its setting is one that is not kept in flash.
         Addition(
             menu_item="growatt_tcp",
+            simulator=PLANT,
             listener="tcp",
-            unit_id=1,
+            more=_unit(1),
             devices=2,
             options=WRITING,
             setting="active_power_limit",
         ),
-        Addition(menu_item="growatt_rtu_tcp", listener="rtu-tcp", unit_id=2, devices=1),
-    )
+        Addition(
+            menu_item="growatt_rtu_tcp",
+            simulator=PLANT,
+            listener="rtu-tcp",
+            more=_unit(2),
+            devices=1,
+        ),
+    ),
+    "hoymiles": (
+        # A DTU and the microinverter that it is a part of.
+        Addition(
+            menu_item="hoymiles",
+            simulator=INTEGRATED_DTU,
+            listener="hoymiles",
+            devices=2,
+            options=WRITING,
+            setting="temporary_power_limit",
+            seldom=True,
+        ),
+        # A DTU, three microinverters and a meter.
+        Addition(
+            menu_item="hoymiles",
+            simulator=DTU_STICK,
+            listener="hoymiles",
+            devices=5,
+            seldom=True,
+        ),
+    ),
 }
 
 

@@ -1,8 +1,8 @@
 """Waiting for what takes its time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Final
 
 from .errors import DemoError
 
@@ -23,3 +23,16 @@ async def until[T](
     except TimeoutError:
         raise DemoError(f"{otherwise} after {seconds:g} s") from None
     return found
+
+
+async def together[T](work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Do several things at the same time and return what they give, in their order.
+
+    The first error ends all of them and is raised.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(task) for task in work]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]

@@ -11,12 +11,16 @@ from .families import DOMAIN
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """A number that changes a setting. ``register`` is the setting's key."""
+    """A number that changes a setting. ``register`` is the setting's key.
+
+    ``value`` is what it showed when it was found.
+    """
 
     device_id: str
     entity_id: str
     register: str
     name: str
+    value: float
 
 
 async def find_control(client: Client, entry_id: str, register: str) -> Control | None:
@@ -35,18 +39,23 @@ async def find_control(client: Client, entry_id: str, register: str) -> Control 
                 entity_id=entity.id,
                 register=register,
                 name=state.name,
+                value=float(state.value),
             )
     return None
 
 
 async def held(client: Client, control: Control) -> float:
-    """Return what the device holds, read now."""
-    answer = await client.ask(
-        f"{DOMAIN}.read_register",
+    """Return what the device holds, asked now: the preview of a change says so."""
+    preview = await client.ask(
+        f"{DOMAIN}.preview_write",
         device_id=control.device_id,
         register=control.register,
+        value=control.value,
     )
-    return float(answer["value"])
+    await client.act(
+        f"{DOMAIN}.cancel_write", device_id=control.device_id, token=preview["token"]
+    )
+    return float(preview["current"])
 
 
 async def ask_by_hand(client: Client, control: Control, value: float) -> Issue:
@@ -57,8 +66,9 @@ async def ask_by_hand(client: Client, control: Control, value: float) -> Issue:
     try:
         await client.act("number.set_value", entity_id=control.entity_id, value=value)
     except DemoError as err:
-        if issues := await client.issues(DOMAIN):
-            return issues[-1]
+        for issue in await client.issues(DOMAIN):
+            if control.entity_id in issue.texts.get("asked", ""):
+                return issue
         raise DemoError(f"{control.name} asks for no confirmation: {err}") from err
     raise DemoError(f"{control.name} asks for no confirmation")
 
@@ -69,7 +79,7 @@ async def check(client: Client, control: Control) -> AsyncIterator[str]:
     Raises ``DemoError`` if the device holds anything but what was confirmed.
     """
     before = await held(client, control)
-    other = before - 1
+    other = round(0.9 * before)
     await client.ask(
         f"{DOMAIN}.set_register",
         device_id=control.device_id,

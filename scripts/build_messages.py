@@ -13,7 +13,7 @@ import tempfile
 from typing import Final
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from grpc_tools import protoc
+from grpc_tools import protoc  # type: ignore[import-untyped]
 
 FOLDER: Final = (
     Path(__file__).resolve().parents[1]
@@ -41,14 +41,16 @@ def compiled() -> bytes:
     return file.SerializeToString(deterministic=True)
 
 
-def main() -> None:
-    """Write or check."""
+def main(arguments: list[str]) -> int:
+    """Write the file, or check it."""
     wanted = compiled()
-    if "--check" not in sys.argv[1:]:
+    if "--check" not in arguments:
         COMPILED.write_bytes(wanted)
     elif not COMPILED.exists() or COMPILED.read_bytes() != wanted:
-        sys.exit(f"{COMPILED.name} is not up to date: run scripts/build_messages.py")
+        print(f"{COMPILED.name} is not up to date: run scripts/build_messages.py")
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -7,12 +7,12 @@ from pathlib import Path
 import sys
 from types import ModuleType
 
-from . import growatt, plant
+from . import growatt, hoymiles_cli, plant
 from .cli import Parser
 from .errors import SimulatorError
 
-DEVICES = (growatt, plant)
-"""Modules with a ``register`` that adds their subcommand."""
+DEVICES = (growatt, hoymiles_cli, plant)
+"""Modules with a ``register`` that adds their subcommands."""
 
 BAD_INPUT = 2
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _leave_home_assistant_out() -> None:
-    """Make the register maps importable without the rest of the integration.
+    """Make register maps and protocols importable without the rest of the integration.
 
     They know nothing of Home Assistant, but the package around them starts by importing
     it, which takes seconds. In a process of its own a simulator can do without.

@@ -3,12 +3,13 @@
 import ast
 from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
+from importlib import import_module
 import sys
 from typing import Final
 
 from modbus_connection import ModbusUnit
 
-from .sources import FOLDER, Source, module_of, sources
+from .sources import FOLDER, PACKAGE, Source, module_of, sources
 
 
 class Layer(IntEnum):
@@ -150,9 +151,13 @@ def test_the_layers_are_those_of_the_design() -> None:
         "services": Layer.SURFACE,
         "growatt.identify": Layer.FAMILY,
         "growatt.profiles.min_tl_xh": Layer.FAMILY,
+        "hoymiles.client": Layer.FAMILY,
+        "hoymiles.settings": Layer.FAMILY,
         "coordinators.base": Layer.COORDINATOR,
+        "coordinators.hoymiles": Layer.COORDINATOR,
         "sensor": Layer.SURFACE,
         "flows.growatt": Layer.SURFACE,
+        "flows.hoymiles": Layer.SURFACE,
         "config_flow": Layer.SURFACE,
         "": Layer.SURFACE,
     }
@@ -191,12 +196,43 @@ def test_only_drivers_put_anything_on_the_wire() -> None:
     assert receivers(*writes) == {"growatt.settings": {"self._unit"}}
 
 
-def test_only_the_coordinator_has_a_driver() -> None:
+def test_commands_to_a_dtu_come_from_its_drivers() -> None:
+    """The client itself only lets the DTU collect its events, which changes nothing."""
+    assert receivers("async_command") == {
+        "hoymiles.settings": {"session"},
+        "hoymiles.client": {"self"},
+    }
+    own = {
+        ast.unparse(call.args[0])
+        for call in ast.walk(sources()["hoymiles.client"].tree)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr == "async_command"
+    }
+    assert own == {"Action.COLLECT_ALARMS"}
+
+
+def is_driver(imported: str) -> bool:
+    """Return whether a name that is imported is the class of a family's driver."""
+    module, _, name = imported.rpartition(".")
+    if module_of(imported) is None or family_of(module_of(imported) or "") is None:
+        return False
+    what = getattr(import_module(module), name, None)
+    return isinstance(what, type) and hasattr(what, "async_write")
+
+
+def test_only_the_coordinator_of_a_family_has_its_drivers() -> None:
     def drivers(source: Source) -> set[str]:
         return {
-            imported
+            imported.removeprefix(f"{PACKAGE}.")
             for imported in source.imports()
-            if imported.rpartition(".")[2] == "InverterSettings"
+            if is_driver(imported)
         }
 
-    assert set(offences(drivers)) == {"coordinators.growatt"}
+    assert offences(drivers) == {
+        "coordinators.growatt": {"growatt.settings.InverterSettings"},
+        "coordinators.hoymiles": {
+            "hoymiles.settings.DtuSettings",
+            "hoymiles.settings.InverterSettings",
+        },
+    }

@@ -9,12 +9,13 @@ from .common import HOST, Link, entry_of, make_entry, state_of
 from .flows.common import choose, go_on, more, start
 
 WAYS = ["growatt_tcp", "growatt_rtu_tcp", "growatt_serial"]
+"""To reach an inverter of Growatt."""
 
 
-async def test_menu_offers_all_ways_to_reach_an_inverter(hass: HomeAssistant) -> None:
+async def test_menu_offers_all_that_can_be_added(hass: HomeAssistant) -> None:
     result = await start(hass)
     assert result["type"] is FlowResultType.MENU
-    assert result["menu_options"] == WAYS
+    assert result["menu_options"] == [*WAYS, "hoymiles"]
 
 
 async def test_menu_offers_the_same_bus_when_there_is_one(
@@ -22,7 +23,7 @@ async def test_menu_offers_the_same_bus_when_there_is_one(
 ) -> None:
     await make_entry(hass, link.units[1])
     result = await start(hass)
-    assert result["menu_options"] == [*WAYS, "growatt_same_link"]
+    assert result["menu_options"] == [*WAYS, "growatt_same_link", "hoymiles"]
 
 
 async def test_menu_for_a_move_offers_no_other_inverters_bus(

@@ -126,6 +126,24 @@ def test_two_writes_of_a_register_are_apart(bench: Bench) -> None:
     assert bench.write()
 
 
+@pytest.mark.parametrize("seconds", [5, 10, 60, 3600])
+def test_register_that_needs_more_time_between_writes_gets_it(
+    bench: Bench, seconds: int
+) -> None:
+    spacing = timedelta(seconds=seconds)
+    assert bench.write()
+    bench.passes(spacing - timedelta(seconds=1))
+    for _ in range(2):
+        with pytest.raises(BudgetSpentError) as caught:
+            bench.budget.check(CELLS, spacing)
+        assert f"{seconds} s" in caught.value.limit
+        assert caught.value.until == bench.spent[0] + spacing
+        bench.restart()
+    bench.budget.check(OTHER, spacing)
+    bench.passes(timedelta(seconds=1))
+    bench.budget.check(CELLS, spacing)
+
+
 def test_a_day_has_no_more_writes_than_the_flash_bears(bench: Bench) -> None:
     bench.fill()
     err = bench.refusal()

@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.local_solar import write_gate
-from custom_components.local_solar.points import Point, Quantity, Value, Wanted
+from custom_components.local_solar.points import Point, Quantity, Setting, Value, Wanted
 from custom_components.local_solar.write_budget import (
     PER_DAY,
     SPACING,
@@ -73,6 +73,8 @@ class FakeDriver:
         self.held = OLD
         self.persistent = False
         self.breaks = 0
+        self.reports = False
+        """Whether it reports that it has carried a change out."""
         self.doubts: tuple[str, ...] = ()
         self.calls: list[str] = []
         self.sent: list[int] = []
@@ -158,7 +160,7 @@ class FakeDriver:
         self.sent.append(word)
         if not await self._called("write"):
             self.held = word
-        return False
+        return self.reports
 
 
 @dataclass
@@ -195,8 +197,14 @@ class Bench:
 
     async def fails[Error: WriteError](self, kind: type[Error]) -> Error:
         """Make a change that fails, and return the error."""
+        return await self.fails_with(kind, NEW)
+
+    async def fails_with[Error: WriteError](
+        self, kind: type[Error], wanted: Wanted
+    ) -> Error:
+        """Make a certain change that fails, and return the error."""
         with pytest.raises(kind) as caught:
-            await self.write()
+            await self.write(wanted)
         assert type(caught.value) is kind
         return caught.value
 
@@ -840,6 +848,101 @@ async def test_lost_command_that_is_not_shown_is_reported_as_unknown(
         await bench.write(wanted)
     assert bench.record.outcome is Outcome.UNKNOWN
     assert bench.driver.sent == [wanted]
+
+
+async def test_change_that_is_reported_and_shown_is_written(bench: Bench) -> None:
+    bench.driver.reports = True
+    written = await bench.write()
+    assert written.outcome is Outcome.WRITTEN
+    assert written.error is None
+    assert bench.driver.calls == ["read", "identity", "write", "read"]
+
+
+@pytest.mark.parametrize("reads_back", [False, True])
+async def test_change_that_is_reported_and_not_shown_is_carried_out(
+    bench: Bench, reads_back: bool
+) -> None:
+    """What it shows follows later; it is not asked again and again until then."""
+    driver = bench.driver
+    driver.limit = replace(LIMIT, reads_back=reads_back)
+    driver.reports = True
+    driver.next("write", driver.sets(OLD))
+    written = await bench.write()
+    assert written.outcome is Outcome.CARRIED_OUT
+    assert written.error is None
+    assert written is bench.record
+    assert driver.calls == ["read", "identity", "write", "read"]
+    assert driver.sent == [NEW]
+
+
+@pytest.mark.parametrize("error", [LOST, WriteError("garbled")])
+async def test_change_that_is_reported_is_carried_out_also_if_nothing_can_be_read_then(
+    bench: Bench, error: WriteError
+) -> None:
+    bench.driver.reports = True
+    bench.driver.next("read", None, error)
+    written = await bench.write()
+    assert written.outcome is Outcome.CARRIED_OUT
+    assert written.after is None
+    assert written.error is None
+    assert bench.driver.sent == [NEW]
+
+
+async def test_change_that_is_reported_where_something_else_is_shown_is_doubted(
+    bench: Bench,
+) -> None:
+    bench.driver.reports = True
+    bench.driver.next("write", bench.driver.sets(OTHER))
+    error = await bench.fails(HoldsOtherValueError)
+    assert error.details["current"] == f"{OTHER} %"
+    assert bench.record.outcome is Outcome.UNKNOWN
+
+
+async def test_another_device_after_a_report_leaves_the_outcome_unknown(
+    bench: Bench,
+) -> None:
+    """The link broke after the report: what is read then is another one's."""
+    bench.driver.reports = True
+
+    def write_and_break() -> None:
+        bench.driver.held = NEW
+        bench.driver.lose_link()
+
+    bench.driver.next("write", write_and_break)
+    bench.driver.next("identity", None, WRONG)
+    await bench.fails(OutcomeUnknownError)
+    assert bench.record.outcome is Outcome.UNKNOWN
+    assert bench.record.after is None
+
+
+@pytest.mark.parametrize("reports", [False, True])
+async def test_another_device_that_is_noticed_before_anything_is_sent_is_not_written_to(
+    bench: Bench, reports: bool
+) -> None:
+    bench.driver.reports = reports
+    bench.driver.next("write", WRONG)
+    error = await bench.fails(WrongDeviceError)
+    assert bench.record.outcome is Outcome.NOT_WRITTEN
+    assert bench.record.error is error
+    assert bench.record.after is None
+    assert bench.driver.calls == ["read", "identity", "write"]
+
+
+async def test_setting_that_needs_more_time_between_writes_gets_it(
+    bench: Bench, freezer: FrozenDateTimeFactory
+) -> None:
+    spacing = timedelta(seconds=60)
+    rule = Setting(spacing=spacing.total_seconds())
+    bench.driver.limit = replace(LIMIT, point=replace(LIMIT.point, setting=rule))
+    bench.driver.persistent = True
+    await bench.write(NEW)
+    freezer.tick(spacing - timedelta(seconds=1))
+    error = await bench.fails_with(TooOftenError, OTHER)
+    assert "60 s" in error.details["limit"]
+    assert bench.driver.sent == [NEW]
+    freezer.tick(timedelta(seconds=1))
+    await bench.write(OTHER)
+    assert bench.driver.sent == [NEW, OTHER]
 
 
 @pytest.mark.parametrize("error", [REFUSED, LOST])

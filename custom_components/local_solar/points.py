@@ -7,7 +7,7 @@ device id -> point key -> value. Nothing here knows Home Assistant.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from enum import Enum, StrEnum, auto
 from typing import Final
 
@@ -181,8 +181,8 @@ class Setting:
     step: float | None = None
     persistent: bool = True
     persistent_while: str = ""
-    spacing: float = 10
-    """Seconds between two writes of a persistent register, at least."""
+    spacing: timedelta | None = None
+    """Time between two writes of a persistent register, where it needs more than usual."""
     everyday: bool = False
     """Whether its control is enabled as soon as writing is allowed."""
     reads_back: bool = True

@@ -136,6 +136,12 @@ class _Call:
     @property
     def writing(self) -> Writing:
         """The way to the device. Raises ``ServiceValidationError`` if it is shut."""
+        if not self.coordinator.drivers():
+            raise ServiceValidationError(
+                translation_domain=DOMAIN,
+                translation_key="no_settings",
+                translation_placeholders={"device": self.coordinator.name},
+            )
         if (writing := self.coordinator.writing) is None:
             raise ServiceValidationError(
                 translation_domain=DOMAIN,

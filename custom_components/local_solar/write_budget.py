@@ -44,8 +44,12 @@ class WriteBudget:
         }
         self._save = save
 
-    def check(self, cells: str, spacing: timedelta = SPACING) -> None:
-        """Raise ``BudgetSpentError`` if the register must not be written now."""
+    def check(self, cells: str, spacing: timedelta | None = None) -> None:
+        """Raise ``BudgetSpentError`` if the register must not be written now.
+
+        ``spacing`` is what it needs between two writes, where that is not the usual.
+        """
+        spacing = SPACING if spacing is None else spacing
         now = datetime.now(UTC)
         # Kept, so that what a clock was ahead of ages from now on.
         recent = self._writes[cells] = self._recent(cells, now)

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 from .points import Point, Value, Wanted
 from .values import as_text, is_same
-from .write_budget import SPACING, BudgetSpentError, WriteBudget
+from .write_budget import BudgetSpentError, WriteBudget
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -157,6 +157,13 @@ class NotIdentifiedError(DeviceError):
     key = "not_identified"
 
 
+class NotSentError(WriteError):
+    """The device could not be asked any more before anything was sent to it."""
+
+    key = "communication_error"
+    callers_fault = False
+
+
 class RefusedError(WriteError):
     """The device answered no. It is sure that nothing was written."""
 
@@ -237,6 +244,9 @@ class GuardedSetting:
     address: int | None = None
     note: str = ""
     reads_back: bool = True
+    shows_late: bool = False
+    """Whether a change shows only some time after it was made: what is still shown right
+    after a write then proves nothing."""
 
 
 class CreateTask(Protocol):
@@ -282,8 +292,9 @@ class Driver(Protocol):
     async def async_write(self, change: Change) -> bool:
         """Send it once; return whether the device reports that it has carried it out.
 
-        An answer that it was understood is no such report. Raises ``RefusedError`` or
-        ``WrongDeviceError`` if nothing was written, ``DeviceError`` if nobody knows.
+        An answer that it was understood is no such report. Raises ``RefusedError``,
+        ``NotSentError``, ``WrongDeviceError`` or ``NotIdentifiedError`` if nothing was
+        written, another ``DeviceError`` if nobody knows.
         """
 
 
@@ -543,9 +554,9 @@ class WriteGate[By]:
         is_reported = False
         try:
             is_reported = await self._driver.async_write(change)
-        except RefusedError as err:
+        except (RefusedError, NotSentError) as err:
             return order.written(change, before, before, Outcome.NOT_WRITTEN, err)
-        except WrongDeviceError as err:
+        except (WrongDeviceError, NotIdentifiedError) as err:
             return order.written(change, before, None, Outcome.NOT_WRITTEN, err)
         except DeviceError as err:
             lost = err
@@ -585,10 +596,13 @@ class WriteGate[By]:
             if is_reported:
                 return order.written(change, before, None, Outcome.CARRIED_OUT)
             return order.unknown(change, before, None, doubt)
-        if not self._driver.is_unchanged(before, after):
-            return order.unknown(change, before, after, None)
-        if is_reported:
+        is_unchanged = self._driver.is_unchanged(before, after)
+        if is_reported and (is_unchanged or order.setting.shows_late):
             return order.written(change, before, after, Outcome.CARRIED_OUT)
+        if not is_unchanged:
+            return order.unknown(change, before, after, None)
+        if lost is not None and order.setting.shows_late:
+            return order.unknown(change, before, None, lost)
         if not order.setting.reads_back:
             if lost is None:
                 return order.written(change, before, after, Outcome.UNKNOWN)
@@ -610,8 +624,7 @@ class WriteGate[By]:
     def _check_budget(self, setting: GuardedSetting) -> None:
         try:
             rule = setting.point.setting
-            spacing = SPACING if rule is None else timedelta(seconds=rule.spacing)
-            self._budget.check(setting.wears, spacing)
+            self._budget.check(setting.wears, rule.spacing if rule else None)
         except BudgetSpentError as err:
             raise TooOftenError(
                 str(err), limit=err.limit, until=err.until.isoformat()

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import pytest_socket
 
+from demo.families import FAMILIES
 from demo.home_assistant import free_port
-from demo.house import House, running_house
+from demo.house import House, running_house, simulators_of
 from demo.process import ROOT
 
 ENVIRONMENT = Path(os.environ.get("LOCAL_SOLAR_ENV", ROOT / ".env")) / "hass"
@@ -31,10 +32,11 @@ it, energy is still shown for the day before."""
 @pytest.fixture(autouse=True)
 def sockets(socket_enabled: None) -> None:
     """Let tests reach this computer, which Home Assistant's test kit forbids."""
-    _allow_sockets()
+    allow_sockets()
 
 
-def _allow_sockets() -> None:
+def allow_sockets() -> None:
+    """Let fixtures reach it, too, that live longer than a test."""
     pytest_socket.enable_socket()
     pytest_socket.socket_allow_hosts(["127.0.0.1", "::1"])
 
@@ -42,7 +44,7 @@ def _allow_sockets() -> None:
 @pytest.fixture(scope="module")
 def runner() -> Iterator[asyncio.Runner]:
     """An event loop that lasts as long as the house."""
-    _allow_sockets()
+    allow_sockets()
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         yield runner
 
@@ -51,14 +53,16 @@ def runner() -> Iterator[asyncio.Runner]:
 def house(
     runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[House]:
-    """The plant and a new Home Assistant with nothing set up in it."""
+    """All simulators and a new Home Assistant with nothing set up in it."""
     if not PYTHON.exists():
         pytest.skip(f"{ENVIRONMENT} is missing; scripts/setup hass makes it")
     folder = tmp_path_factory.mktemp("house")
-    running = running_house(folder, free_port(), PYTHON, time_zone=TIME_ZONE)
+    running = running_house(
+        folder, free_port(), PYTHON, simulators_of(FAMILIES), time_zone=TIME_ZONE
+    )
     house = runner.run(running.__aenter__())
     try:
         yield house
     finally:
-        _allow_sockets()
+        allow_sockets()
         runner.run(running.__aexit__(None, None, None))

@@ -15,7 +15,7 @@ import pytest
 from demo.families import DOMAIN, FAMILIES
 from demo.home_assistant import free_port
 from demo.house import PASSWORD, USER, House
-from demo.plant import Address
+from demo.simulators import Address
 
 from .browser import HEIGHT, WIDTH, Page, find_browser, opened_page
 from .conftest import TIME_ZONE
@@ -34,6 +34,11 @@ BATTERY = "Growatt ARK battery"
 PV_INVERTER = "Growatt MIN 5000TL-X"
 SETTING = "Charge stop SOC"
 OVER_TCP, OVER_RTU_TCP = FAMILIES["growatt"]
+GROWATT = "Growatt inverter over Modbus TCP"
+
+MICROINVERTER = "Hoymiles HMS-800W-2T"
+INTEGRATED, _ = FAMILIES["hoymiles"]
+DTU = "Hoymiles DTU"
 
 KEPT = os.environ.get("LOCAL_SOLAR_SCREENSHOTS")
 
@@ -62,23 +67,27 @@ def page(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pag
 @pytest.fixture(scope="module")
 def hybrid(page: Page, house: House) -> list[str]:
     """A hybrid that was added by clicking; the value is what could be read in the end."""
-    _open_form(page)
-    _fill_in(page, house.plant.addresses[OVER_TCP.listener])
+    _open_form(page, GROWATT)
+    _fill_in(page, house.address_of(OVER_TCP))
     page.take_picture("config-flow")
+    return _finish(page)
+
+
+def _finish(page: Page) -> list[str]:
+    """Submit the form and return what can be read when its devices are added."""
     page.click("Submit")
     page.wait_for("Name and assign", seconds=40)
     texts = page.texts
     page.click("Skip and finish")
-    house.added.append(OVER_TCP)
     return texts
 
 
-def _open_form(page: Page) -> None:
+def _open_form(page: Page, item: str) -> None:
     page.open("/config/integrations/dashboard")
     page.click("Add integration")
     page.fill("Search for a brand name", "Local Solar")
     page.click("Local Solar", last=True)
-    page.click("Growatt inverter over Modbus TCP")
+    page.click(item)
     page.wait_for("Submit")
 
 
@@ -89,15 +98,15 @@ def _fill_in(page: Page, address: Address) -> None:
 
 def test_the_form_says_that_nothing_listens(page: Page) -> None:
     nobody = Address("127.0.0.1", free_port())
-    _open_form(page)
+    _open_form(page, GROWATT)
     _fill_in(page, nobody)
     page.click("Submit")
     page.wait_for_part(f"{nobody} refuses the connection. Check the port")
 
 
 def test_the_form_says_that_no_inverter_answers(page: Page, house: House) -> None:
-    address = house.plant.addresses[OVER_TCP.listener]
-    _open_form(page)
+    address = house.address_of(OVER_TCP)
+    _open_form(page, GROWATT)
     _fill_in(page, address)
     page.click("More options")
     page.fill("Unit ID", "7")
@@ -143,7 +152,7 @@ def battery(page: Page, house: House, runner: asyncio.Runner, hybrid: list[str])
     page.click("Submit")
     page.wait_for("Options successfully saved.")
     page.click("Finish")
-    return f"/config/devices/device/{runner.run(_battery_id(house))}"
+    return f"/config/devices/device/{runner.run(_device_id(house, BATTERY))}"
 
 
 @pytest.fixture
@@ -154,17 +163,16 @@ def wide(page: Page) -> Iterator[Page]:
     page.resize(WIDTH, HEIGHT)
 
 
-async def _battery_id(house: House) -> str:
-    entries = [entry.id for entry in await house.client.entries(DOMAIN)]
-    devices = await house.client.devices(entries)
-    return next(device.id for device in devices if device.name == BATTERY)
+async def _device_id(house: House, name: str) -> str:
+    devices = await house.devices()
+    return next(device.id for device in devices if device.name == name)
 
 
 async def _held(house: House) -> object:
     """Return what the battery holds for the setting, asked now."""
     answer = await house.client.ask(
         f"{DOMAIN}.read_register",
-        device_id=await _battery_id(house),
+        device_id=await _device_id(house, BATTERY),
         register="charge_stop_soc",
     )
     return answer["value"]
@@ -229,3 +237,35 @@ def test_the_dashboards_show_the_devices(
     page.open("/")
     page.wait_for(HYBRID, BATTERY, PV_INVERTER, "State of charge", "Charging")
     page.take_picture("dashboard")
+
+
+@pytest.fixture(scope="module")
+def refused(page: Page, house: House) -> str:
+    """A form for a DTU that was sent with a wrong port, and what it says of that."""
+    address = house.address_of(INTEGRATED)
+    _open_form(page, DTU)
+    _fill_in(page, address)
+    page.take_picture("hoymiles-config-flow")
+    page.fill("Port", str(free_port()))
+    page.click("Submit")
+    page.wait_for_part(f"No connection to {address.host}.")
+    said = next(text for text in page.texts if "No connection to" in text)
+    page.fill("Port", str(address.port))
+    return said
+
+
+def test_the_form_says_that_no_dtu_is_there(refused: str) -> None:
+    assert "Check the address" in refused
+    assert "inverters with Wi-Fi of their own are off at night" in refused
+    assert refused.endswith("Connection refused).")
+
+
+def test_a_dtu_is_added_by_clicking(
+    page: Page, house: House, runner: asyncio.Runner, refused: str
+) -> None:
+    assert {"HMS-W integrated DTU", "HMS-800W-2T"} <= {*_finish(page)}
+    page.open(f"/config/devices/device/{runner.run(_device_id(house, MICROINVERTER))}")
+    page.wait_for("Device info", "Output power", "PV1 power", "PV2 power", "Diagnostic")
+    page.take_picture("hoymiles-device-page")
+    assert re.fullmatch(r"\d{3}(\.\d)? W", page.value_of("Output power"))
+    assert page.value_of("Connection") == "Connected"

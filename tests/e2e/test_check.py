@@ -9,6 +9,9 @@ from demo.home_assistant import complaints_in
 
 PV_POWER = Reading(
     entity_id="sensor.inverter_pv_power",
+    entry_id="entry",
+    device_id="inverter",
+    via_id=None,
     device="Inverter",
     entity="PV power",
     key="pv_power",
@@ -24,6 +27,12 @@ STRINGS = [
 BUTTON = replace(
     PV_POWER, entity_id="button.inverter_x", entity="X", value="unknown", unit=""
 )
+AC_POWER = replace(PV_POWER, key="ac_power", entity="Output power", value="2850.0")
+DTU_POWER = replace(AC_POWER, device_id="dtu", device="DTU")
+BEHIND = [
+    replace(AC_POWER, device_id=name, device=name, via_id="dtu", value=value)
+    for name, value in (("One", "1900.0"), ("Two", "950.0"))
+]
 OTHER = replace(PV_POWER, entity="Another", key="load_power")
 
 
@@ -57,6 +66,32 @@ def test_a_value_that_cannot_be_true_is_named(reading: Reading) -> None:
 def test_strings_must_add_up() -> None:
     assert doubts([PV_POWER, STRINGS[0]]) == [
         "Inverter: the strings give 1800 W, together 3000 W"
+    ]
+
+
+def test_what_an_inverter_gives_is_what_its_strings_give_less_its_losses() -> None:
+    assert doubts([AC_POWER, *STRINGS]) == []
+    assert doubts([replace(AC_POWER, value="2600.0"), *STRINGS]) == [
+        "Inverter: the strings give 3000 W, together 2600 W"
+    ]
+
+
+def test_energies_of_strings_must_add_up() -> None:
+    energies = [
+        replace(reading, key=reading.key.replace("power", "energy_total"), unit="kWh")
+        for reading in STRINGS
+    ]
+    total = replace(PV_POWER, key="energy_total", unit="kWh", value="3000")
+    assert doubts([PV_POWER, total, *energies]) == []
+    assert doubts([PV_POWER, total, energies[0]]) == [
+        "Inverter: the strings give 1800 kWh, together 3000 kWh"
+    ]
+
+
+def test_a_dtu_gives_what_the_inverters_behind_it_give() -> None:
+    assert doubts([DTU_POWER, *BEHIND]) == []
+    assert doubts([DTU_POWER, BEHIND[0]]) == [
+        "DTU: the devices behind it give 1900 W, together 2850 W"
     ]
 
 

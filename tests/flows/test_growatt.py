@@ -132,7 +132,7 @@ async def test_inverter_that_is_already_there_is_not_added_twice(
     network.add_tcp("elsewhere", {2: link.units[1].copy()})
     result = await open_form(hass, "growatt_tcp")
     result = await go_on(hass, result, {"host": "elsewhere", "port": 502, **more(2)})
-    assert await abort_text(hass, result) == "This inverter has been added already."
+    assert await abort_text(hass, result) == "This device has been added already."
     assert entry_of(hass) is entry
     assert entry.data["link"]["host"] == HOST
 

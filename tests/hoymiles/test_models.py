@@ -213,7 +213,7 @@ def test_the_last_byte_of_a_part_number_is_only_a_revision(part: str) -> None:
 
 @pytest.mark.parametrize("prefix", INTEGRATED_DTUS)
 def test_a_dtu_inside_an_inverter_is_told_from_a_stick(prefix: str) -> None:
-    expected = DtuModel(name="HMS-W integrated DTU", integrated=True)
+    expected = DtuModel(name="integrated DTU", integrated=True)
     assert dtu_model(f"{prefix}93100001") == expected
 
 

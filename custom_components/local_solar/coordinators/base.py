@@ -266,7 +266,7 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
 
     def _until_next_poll(self, took: timedelta) -> timedelta:
         """Return how long to wait after a poll that took so long."""
-        return min(max(self.poll_interval - took, took), LAST_PROBE)
+        return max(self.poll_interval - took, min(took, LAST_PROBE))
 
     def _fall_asleep(self, reason: str) -> None:
         """Probe ever less often; say once why."""

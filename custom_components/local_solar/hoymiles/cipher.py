@@ -10,9 +10,6 @@ from hashlib import sha256
 from struct import pack
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from .errors import FrameError
 
 SEED_LENGTH: Final = 16
@@ -35,6 +32,9 @@ class Cipher:
         """Use the DTU's seed (16 bytes). Raises ``FrameError`` if it is no seed."""
         if len(seed) != SEED_LENGTH:
             raise FrameError(f"an encryption seed of {len(seed)} bytes instead of 16")
+        # Most DTUs encrypt nothing: their owners need not load all of it.
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+
         self.seed = seed
         self._aes = AESGCM(_hash(seed)[:_KEY_LENGTH])
 
@@ -50,6 +50,8 @@ class Cipher:
         self, command: int, sequence: int, encrypted: bytes, tag: bytes
     ) -> bytes:
         """Return the payload. Raises ``FrameError`` if the key or the frame is not right."""
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415
+
         bound = pack("<HH", command, sequence)
         try:
             return self._aes.decrypt(self._nonce(bound), encrypted + tag, bound)

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 import logging
 import random
 from typing import Final, Protocol
@@ -61,6 +61,9 @@ STATUS_INTERVAL: Final = 1.0
 MAX_PAGES: Final = 64
 """More than the 99 inverters of the largest DTU take."""
 
+MAX_ANSWER: Final = 0x40000
+"""Bytes of all pages; an inverter with four inputs takes some 200."""
+
 _SEGMENT: Final = 0x10000
 
 _TAKES_CLOUD_COMMAND: Final = frozenset(
@@ -111,6 +114,9 @@ class DtuClient:
         self._now = now
         self._lock = asyncio.Lock()
         self._cipher: Cipher | None = None
+        self._knows_key = False
+        self._lessons = 0
+        """How often the DTU was asked how to encrypt."""
         # A nonce derives from the sequence number: it must not start at the same each time.
         self._sequence = random.randrange(MAX_SEQUENCE)
         self._transaction = 0
@@ -123,22 +129,34 @@ class DtuClient:
         return self._cipher is not None
 
     async def async_in_session[Result](
-        self, work: Callable[[Session], Awaitable[Result]], *, again: bool = True
+        self,
+        work: Callable[[Session], Awaitable[Result]],
+        *,
+        again: bool = True,
+        with_key: bool = True,
     ) -> Result:
         """Do something in a session of its own. Raises ``DtuError``.
 
-        With ``again`` it is done once more with a new key if the DTU seems to have
-        restarted: it then answers nothing, zeros or garbage.
+        The session begins with the question how to encrypt if that is not known; a
+        storage gateway does not know it (not ``with_key``). With ``again`` the work is
+        done once more with a new key if the DTU seems to have restarted: it then answers
+        nothing, zeros or garbage.
         """
         async with self._lock:
-            cipher = self._cipher
+            if not with_key:
+                return await self._async_once(work)
+            if not self._knows_key:
+                return await self._async_once(_after_app_info(work))
+            cipher, lessons = self._cipher, self._lessons
             try:
                 return await self._async_once(work)
             except (FrameError, SilentError, EvictedError) as err:
-                if not again or cipher is None or self._cipher is not cipher:
+                if self._lessons != lessons:
+                    raise  # the key is of this very session
+                self._knows_key = False
+                if not again or cipher is None:
                     raise
                 _LOGGER.debug("%s: %s; asking for a new key", self.host, err)
-                self._cipher = None
                 return await self._async_once(_after_app_info(work))
 
     async def _async_once[Result](
@@ -186,6 +204,10 @@ class DtuClient:
         self._transaction = max(now, self._transaction + 1)
         return self._transaction
 
+    def today(self) -> date:
+        """Return the day it is here."""
+        return self._now().date()
+
     def clock(self) -> dict[str, Field]:
         """Return the time as every request carries it."""
         now = self._now()
@@ -207,6 +229,8 @@ class DtuClient:
 
     def learn(self, info: AppInfo) -> Cipher | None:
         """Take in how the DTU wants to be asked."""
+        self._knows_key = True
+        self._lessons += 1
         if not info.dtu.encrypts:
             self._cipher = None
         elif self._cipher is None or self._cipher.seed != info.dtu.seed:
@@ -235,21 +259,28 @@ class Session:
         self._writer = writer
         self._frames = FrameReader(client.cipher)
         self._waiting: list[Frame] = []
+        self._info: AppInfo | None = None
 
     # -- reading ------------------------------------------------------------------
 
     async def async_app_info(self) -> AppInfo:
-        """Ask what the DTU is and what is behind it; learn how to encrypt."""
+        """Ask what the DTU is and what is behind it; learn how to encrypt.
+
+        Within a session it is asked once.
+        """
+        if self._info is not None:
+            return self._info
         first, *others = await self.async_pages(
             APP_INFO, records.app_info, self._page_request
         )
         self._client.check_serial(first.dtu_serial)
         self._frames.cipher = self._client.learn(first)
-        return replace(
+        self._info = replace(
             first,
             inverters=_joined(first.inverters, *(page.inverters for page in others)),
             meters=_joined(first.meters, *(page.meters for page in others)),
         )
+        return self._info
 
     async def async_real_data(self, *, old: bool = False) -> RealData:
         """Ask for the values of now: all pages of one moment, or none.
@@ -313,6 +344,8 @@ class Session:
         while not pages or len(pages) < pages[0].page_count:
             index = len(pages)
             payload = await self.async_ask(command, request(index), extension)
+            if sum(map(len, payloads)) + len(payload) > MAX_ANSWER:
+                raise MessageError(f"{command.reply} has more than {MAX_ANSWER} bytes")
             page = parse(payload)
             if page.page_index != index:
                 raise MessageError(

@@ -23,11 +23,11 @@ def _table() -> array[int]:
 
     The checksum is linear: 16 entries give all others.
     """
-    table = [0]
+    table = array("H", [0])
     for bit in range(16):
         entry = _shifted(1 << bit, 16)
-        table += [entry ^ other for other in table]
-    return array("H", table)
+        table.extend([entry ^ other for other in table])
+    return table
 
 
 # The register has 16 bits, so that one look-up takes in two bytes: twice as fast as the

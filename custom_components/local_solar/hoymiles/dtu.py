@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 import time
 from typing import Final
 
-from ..points import Device, PointId, Value
+from ..points import CONNECTED, Device, PointId, Value
 from . import points
 from .client import DtuClient, Session
 from .devices import devices
@@ -16,7 +17,6 @@ from .errors import (
     FrameError,
     RefusedCommandError,
     SilentError,
-    StuckError,
     UnsupportedError,
 )
 from .event_log import EventLog
@@ -44,6 +44,8 @@ NEW_AGAIN: Final = 3600.0
 
 REFUSALS: Final = 3
 
+STUCK: Final = "it repeats values of a quarter of an hour ago: restart the DTU"
+
 _EVENT_KEYS: Final = frozenset(
     {*(point.key for point in points.EVENT_POINTS), points.ON_OFF.key}
 )
@@ -54,7 +56,6 @@ class Poll:
     """What one poll brought. ``failed`` says what could not be had, and why."""
 
     snapshot: dict[str, dict[str, Value | None]]
-    inventory: Inventory
     failed: Mapping[str, str]
 
 
@@ -83,13 +84,18 @@ class _Slow[Answer]:
         """Ask at the next opportunity."""
         self._due = 0.0
 
+    async def async_ask_now(self, ask: Callable[[], Awaitable[Answer]]) -> None:
+        """Ask at once, and know nothing if there is no answer."""
+        self._due, self.answer = 0.0, None
+        await self.async_ask(ask)
+
 
 class _Generation:
     """Whether a DTU gives values in the old message only."""
 
     def __init__(self) -> None:
         self._old_until = 0.0
-        self._is_proved_new = False
+        self.is_proved_new = False
         self._refusals = 0
 
     @property
@@ -99,7 +105,7 @@ class _Generation:
 
     def is_new(self) -> None:
         """Note that the new message was answered."""
-        self._is_proved_new = True
+        self.is_proved_new = True
 
     def proved_old(self) -> None:
         """Note that only the old message was answered; an update may change that."""
@@ -115,7 +121,7 @@ class _Generation:
         if isinstance(err, EvictedError) and self._refusals < REFUSALS:
             return False
         self._refusals = 0
-        return not self._is_proved_new
+        return not self.is_proved_new
 
 
 class Dtu:
@@ -141,10 +147,13 @@ class Dtu:
         self._counts: dict[int, int] = {}
         self._events_due = 0.0
         self._energy_totals: dict[tuple[int, int], int] = {}
+        self._energy_today: dict[tuple[int, int], int] = {}
+        self._today: date | None = None
         self._listed: AppInfo | None = None
         """What the DTU said of itself in the session that has just ended."""
         self._generation = _Generation()
         self._changed_at = 0.0
+        self._is_stuck = False
         self.failed: dict[str, str] = {}
 
     @property
@@ -172,18 +181,20 @@ class Dtu:
     async def async_poll(self, wanted: Iterable[PointId]) -> Poll:
         """Return the values of now. Raises ``DtuError``."""
         keys = {key for _, key in wanted}
-        data = await self._async_values(keys)
-        self._take(data)
-        return Poll(
-            snapshot=self.snapshot(),
-            inventory=self.inventory,
-            failed=self._failures(),
-        )
+        self._take(await self._async_values(keys))
+        return Poll(snapshot=self.snapshot(), failed=self._failures())
 
     def snapshot(self) -> dict[str, dict[str, Value | None]]:
         """Return the values of all devices as far as they are known."""
-        known = self.known()
-        return {} if known is None else snapshot(known)
+        if (known := self.known()) is None:
+            return {}
+        if self._is_stuck:
+            # What it repeats is old; the DTU itself can still be told to restart.
+            return {
+                inverter.id: {CONNECTED.key: False}
+                for inverter in self.inventory.inverters
+            }
+        return snapshot(known)
 
     def known(self) -> Known | None:
         """Return what is known, ``None`` before the first poll."""
@@ -197,6 +208,7 @@ class Dtu:
             network=self._network.answer,
             events=self._events,
             energy_totals=self._energy_totals,
+            energy_today=self._energy_today,
             meter_factor=self._meter_factor,
         )
 
@@ -209,9 +221,10 @@ class Dtu:
 
         async def look(session: Session) -> RealData:
             await self._async_info(session)
+            # Looks may come in seconds: they do not count as lists that leave one out.
+            self._listed = None
             data = await session.async_real_data(old=self._generation.is_old)
-            self._config.hurry()
-            await self._config.async_ask(session.async_config)
+            await self._config.async_ask_now(session.async_config)
             return data
 
         self._take(await self.client.async_in_session(look))
@@ -224,7 +237,7 @@ class Dtu:
         if self._generation.is_old:
             return await self._async_session(keys, old=True)
         try:
-            data = await self._async_session(keys, old=False)
+            data = await self._async_new_values(keys)
         except (SilentError, EvictedError) as err:
             if self._info is None or not self._generation.may_be_old(err):
                 raise
@@ -240,6 +253,15 @@ class Dtu:
             ) from err
         self._generation.proved_old()
         return data
+
+    async def _async_new_values(self, keys: set[str]) -> RealData:
+        """Ask in the new way; a DTU that may not know it gets a second chance."""
+        try:
+            return await self._async_session(keys, old=False)
+        except SilentError:
+            if self._info is None or self._generation.is_proved_new:
+                raise
+            return await self._async_session(keys, old=False)
 
     async def _async_session(self, keys: set[str], *, old: bool) -> RealData:
         async def cycle(session: Session) -> RealData:
@@ -326,25 +348,37 @@ class Dtu:
     # -- what was heard -----------------------------------------------------------
 
     def _take(self, data: RealData) -> None:
-        """Take in values. Raises ``StuckError`` if they are not of now."""
+        """Take in values."""
         now = time.monotonic()
         if self._data is None or data.time != self._data.time or not data.time:
             self._changed_at = now
-        elif now - self._changed_at > STUCK_AFTER and any(
+        self._is_stuck = now - self._changed_at > STUCK_AFTER and any(
             sample.is_linked for sample in data.inverters
-        ):
-            raise StuckError(
-                "it repeats values of a quarter of an hour ago: restart it"
-            )
+        )
         self._data = data
         listed, self._listed = self._listed, None
         self._stock.take(listed, data)
-        self._energy_totals |= {
-            (panel.serial, panel.port): panel.energy_total
-            for panel in data.panels
-            if panel.energy_total > 0
-        }
+        self._count(data)
+
+    def _count(self, data: RealData) -> None:
+        """Remember counters of inputs, for the sums: some may be silent the next time."""
+        if (today := self.client.today()) != self._today:
+            self._today = today
+            self._energy_today.clear()
+        linked = {sample.serial for sample in data.inverters if sample.is_linked}
+        for panel in data.panels:
+            place = (panel.serial, panel.port)
+            if panel.energy_total > 0 or panel.serial in linked:
+                # An input without a panel has counted nothing, which is not sent.
+                known = self._energy_totals.get(place, 0)
+                self._energy_totals[place] = max(known, panel.energy_total)
+            if panel.energy_today > 0:
+                self._energy_today[place] = panel.energy_today
 
     def _failures(self) -> dict[str, str]:
-        slow = {"config": self._config.failure, "network": self._network.failure}
+        slow = {
+            "config": self._config.failure,
+            "network": self._network.failure,
+            "values": STUCK if self._is_stuck else "",
+        }
         return {**self.failed, **{what: why for what, why in slow.items() if why}}

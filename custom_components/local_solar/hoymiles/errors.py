@@ -33,10 +33,6 @@ class UnsupportedError(DtuError):
     """It says who it is, and gives no data: its firmware cannot."""
 
 
-class StuckError(DtuError):
-    """It answers, with the same values again and again."""
-
-
 class WrongDtuError(DtuError):
     """Another DTU answers there."""
 

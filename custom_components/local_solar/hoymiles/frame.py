@@ -5,7 +5,7 @@ numbers are big endian. The checksum covers the payload only. An encrypted paylo
 followed by a tag that neither the length nor the checksum counts.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final
 
@@ -52,7 +52,8 @@ class Frame:
 
     command: int
     sequence: int
-    payload: bytes
+    payload: bytes = field(repr=False)
+    """It may hold passwords and the seed of the encryption."""
     extension: Extension | None = None
 
 
@@ -72,7 +73,9 @@ def reply_to(command: int) -> int:
 
 
 def encode(frame: Frame, cipher: Cipher | None = None) -> bytes:
-    """Return the bytes of a frame. Raises ``FrameError`` if it is too long."""
+    """Return the bytes of a frame. Raises ``FrameError`` if it cannot be one."""
+    if (frame.extension is not None) is not is_extended(frame.command):
+        raise FrameError(f"{frame.command:04X} has the header of another kind")
     payload, tag, extension = frame.payload, b"", b""
     if cipher is not None and is_encrypted(frame.command):
         payload, tag = cipher.encrypt(frame.command, frame.sequence, payload)
@@ -100,16 +103,25 @@ class FrameReader:
         self.cipher = cipher
         self._buffer = bytearray()
         self._noise = 0
+        self._broken: FrameError | None = None
 
     def feed(self, data: bytes) -> list[Frame]:
         """Return the frames that are complete with ``data``.
 
-        Raises ``FrameError``; the stream is of no use after that.
+        Raises ``FrameError``; the stream is of no use after that. Good frames before a
+        broken one are returned first.
         """
+        if self._broken is not None:
+            raise self._broken
         self._buffer += data
         frames: list[Frame] = []
-        while (frame := self._next()) is not None:
-            frames.append(frame)
+        try:
+            while (frame := self._next()) is not None:
+                frames.append(frame)
+        except FrameError as err:
+            self._broken = err
+            if not frames:
+                raise
         return frames
 
     @property

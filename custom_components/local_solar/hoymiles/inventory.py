@@ -127,7 +127,7 @@ class Stocktaking:
                 _with_inputs(found[serial], data) for serial in sorted(found)
             ),
             meters=tuple(sorted(meters)),
-            **({} if info is None else _about_dtu(info)),
+            **({} if info is None else _about_dtu(info, self.known)),
         )
         return self.known
 
@@ -155,11 +155,12 @@ class Stocktaking:
                 del self._missing[serial]
 
 
-def _about_dtu(info: AppInfo) -> dict[str, Any]:
+def _about_dtu(info: AppInfo, known: Inventory) -> dict[str, Any]:
+    """Return what the DTU says of itself; what it leaves out stays."""
     return {
-        "serial": normalise_dtu(info.dtu_serial),
-        "software": info.dtu.software_version,
-        "hardware": info.dtu.hardware_version,
+        "serial": normalise_dtu(info.dtu_serial) or known.serial,
+        "software": info.dtu.software_version or known.software,
+        "hardware": info.dtu.hardware_version or known.hardware,
     }
 
 

@@ -1,7 +1,7 @@
 """The messages of ``messages.proto``, loaded from its compiled form.
 
 They live in a pool of their own: other integrations use messages of the same names, and
-a pool takes each name once. Nothing is generated, so any protobuf from 6 on will do.
+a pool takes each name once. Nothing is generated, so any protobuf from 6.31 on will do.
 Unlike the other modules this one deals in the library's untyped objects; what leaves it
 is bytes and plain values.
 """
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError, EncodeError
 from google.protobuf.message_factory import GetMessageClass
@@ -29,14 +28,10 @@ type Fields = dict[str, Field]
 
 def _load() -> Mapping[str, Any]:
     """Return the class of each message."""
-    pool = DescriptorPool()
-    file = FileDescriptorProto.FromString(_COMPILED.read_bytes())
-    pool.Add(file)
+    file = DescriptorPool().AddSerializedFile(_COMPILED.read_bytes())
     return {
-        message.name: GetMessageClass(
-            pool.FindMessageTypeByName(f"{PACKAGE}.{message.name}")
-        )
-        for message in file.message_type
+        name: GetMessageClass(message)
+        for name, message in file.message_types_by_name.items()
     }
 
 

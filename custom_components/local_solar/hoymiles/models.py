@@ -213,7 +213,7 @@ def dtu_model(serial_text: str) -> DtuModel:
     digits = normalise_dtu(serial_text)[:4]
     prefix = PREFIXES.get(digits)
     if prefix is not None and prefix.family in _INTEGRATED_FAMILIES:
-        return DtuModel(name="HMS-W integrated DTU", integrated=True)
+        return DtuModel(name="integrated DTU", integrated=True)
     if prefix is not None and prefix.kind in (Kind.DTU, Kind.GATEWAY):
         return DtuModel(name=prefix.family, integrated=False)
     return DtuModel(name=f"DTU ({digits})" if digits else "DTU", integrated=False)

@@ -6,6 +6,7 @@ currents 0.01 A, powers 0.1 W, energies 1 Wh; a meter counts in 10 W and 10 Wh.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from math import ceil
 from typing import Final
 
@@ -353,7 +354,9 @@ STORED_LIMIT: Final = Point(
     unit="%",
     visibility=_OFFERED,
     rhythm=Rhythm.SETTINGS,
-    setting=Setting(minimum=LEAST_LIMIT, maximum=100, step=0.1, spacing=60),
+    setting=Setting(
+        minimum=LEAST_LIMIT, maximum=100, step=0.1, spacing=timedelta(minutes=1)
+    ),
 )
 """Kept in flash: an automation that wrote it every minute has killed an inverter."""
 

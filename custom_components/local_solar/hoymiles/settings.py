@@ -23,6 +23,7 @@ from ..write_gate import (
     InvalidValueError,
     NotASettingError,
     NotIdentifiedError,
+    NotSentError,
     Reading,
     RefusedError,
     UnknownSettingError,
@@ -36,7 +37,7 @@ from .devices import devices
 from .dtu import Dtu
 from .errors import DtuError, RefusedCommandError, WrongDtuError
 from .inventory import Inverter
-from .serial_number import as_text as serial_text
+from .serial_number import as_text as serial_text, normalise_dtu
 from .snapshot import Known, active_limit, dtu_id, is_on, stored_limit
 
 PROVED_FOR: Final = 5.0
@@ -88,6 +89,7 @@ class _Settings(ABC):
             point=point,
             wears=f"{self._device}/{key}",
             reads_back=self._reads_back(key, point.setting.reads_back),
+            shows_late=True,
         )
 
     def _point(self, key: str) -> Point:
@@ -127,6 +129,9 @@ class _Settings(ABC):
     async def _async_prove(self, session: Session) -> None:
         """Make sure that the right DTU answers and still has the inverter."""
         info = await session.async_app_info()
+        if normalise_dtu(info.dtu_serial) != self._dtu.inventory.serial:
+            # Another one was told apart already: this one does not say who it is.
+            raise NotIdentifiedError("the DTU leaves its serial number out")
         listed = {inverter.serial for inverter in info.inverters}
         for serial in self._serials():
             if serial not in listed:
@@ -174,7 +179,7 @@ class _Settings(ABC):
         """Return whether a reading shows what a change is for."""
         if change.key in _COMMANDS:
             return False
-        return change.value == reading.value
+        return (change.raw, change.value) == (reading.raw, reading.value)
 
     def is_unchanged(self, before: Reading, after: Reading) -> bool:
         """Return whether nothing was changed between two readings."""
@@ -187,19 +192,29 @@ class _Settings(ABC):
         nobody knows.
         """
         order = self._order(change)
+        is_sent = False
 
         async def give(session: Session) -> None:
+            nonlocal is_sent
             await self._async_prove(session)
+            is_sent = True
             await session.async_command(order.action, self._serials(), order.data)
 
         self._proved_at = -PROVED_FOR
         try:
             await self._dtu.client.async_in_session(give, again=False)
-        except DtuError as err:
+        except RefusedCommandError as err:
+            raise RefusedError(str(err)) from err
+        except WrongDtuError as err:
+            if is_sent:
+                raise DeviceError(str(err)) from err
             raise _failure(err) from err
+        except DtuError as err:
+            raise (DeviceError if is_sent else NotSentError)(str(err)) from err
         finally:
             self._dtu.hurry()
-        return True
+        # A DTU that restarts is not there to tell what became of it.
+        return order.action is not Action.DTU_RESTART
 
 
 class InverterSettings(_Settings):
@@ -240,6 +255,8 @@ class InverterSettings(_Settings):
 
     @override
     def holds(self, change: Change, reading: Reading) -> bool:
+        if change.key == points.STORED_LIMIT.key:
+            return change.raw == reading.raw
         if change.key != points.TEMPORARY_LIMIT:
             return super().holds(change, reading)
         rated = self._inverter.model.rated_power
@@ -337,10 +354,12 @@ def _checked(point: Point, wanted: Wanted) -> Value:
             wanted,
             f"is not a multiple of {rule.step:g}",
         )
-    return wanted
+    # Templates calculate: 33.300000000000004 is meant to be 33.3.
+    return round(round(steps) * rule.step, _DECIMALS)
 
 
 _TOLERANCE: Final = 1e-6
+_DECIMALS: Final = 6
 
 
 def _invalid(kind: str, point: Point, wanted: Wanted, why: str) -> InvalidValueError:
@@ -354,7 +373,5 @@ def _failure(err: DtuError) -> WriteError:
     match err:
         case WrongDtuError():
             return WrongDeviceError(err.expected, err.found)
-        case RefusedCommandError():
-            return RefusedError(str(err))
         case _:
             return DeviceError(str(err))

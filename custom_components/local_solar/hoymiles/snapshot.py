@@ -51,6 +51,8 @@ class Known:
     events: Mapping[int, EventLog] = field(default_factory=dict)
     energy_totals: Mapping[tuple[int, int], int] = field(default_factory=dict)
     """Lifetime energy in Wh by serial number and input, also of those that are silent now."""
+    energy_today: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    """Energy of the day in the same way."""
     meter_factor: float = 1.0
     """What the readings of meters are multiplied with: some come in other steps."""
 
@@ -121,10 +123,11 @@ def _total_power(known: Known) -> float:
 
 
 def _total_today(known: Known) -> float | None:
-    """Return the energy of the day in kWh, ``None`` as long as there is none."""
-    energy = known.data.dtu_energy_today or sum(
-        panel.energy_today for panel in known.data.panels
-    )
+    """Return the energy of the day in kWh, ``None`` as long as there is none.
+
+    Some firmware leaves the sum to us, or forgets inverters that went to sleep.
+    """
+    energy = max(known.data.dtu_energy_today, sum(known.energy_today.values()))
     return energy / 1000 if energy > 0 else None
 
 
@@ -134,8 +137,8 @@ def _add_total(values: Values, known: Known, inverters: Iterable[Inverter]) -> N
         (inverter.serial, port) for inverter in inverters for port in inverter.inputs
     ]
     totals = [known.energy_totals.get(place) for place in inputs]
-    if totals and None not in totals:
-        values[points.ENERGY_TOTAL.key] = sum(filter(None, totals)) / 1000
+    if None not in totals and (total := sum(filter(None, totals))) > 0:
+        values[points.ENERGY_TOTAL.key] = total / 1000
 
 
 # -- inverters --------------------------------------------------------------------------
@@ -223,7 +226,8 @@ def stored_limit(known: Known) -> float | None:
     if known.inventory.only_inverter is None:
         return None
     features = known.info.features if known.info is not None else {}
-    if found := _LIMIT.search(features.get(int(Action.STORED_LIMIT), "")):
+    found = _LIMIT.search(features.get(int(Action.STORED_LIMIT), ""))
+    if found and int(found[1]) > 0:
         return int(found[1]) / 10
     if known.config is not None and known.config.power_limit > 0:
         return known.config.power_limit / 10

@@ -14,7 +14,7 @@ from . import models, storage_points as points
 from .client import DtuClient, Session
 from .commands import GATEWAY_INFO, STORAGE_DATA, STORAGE_REGISTRY
 from .devices import MANUFACTURER
-from .dtu import INFO_INTERVAL
+from .dtu import INFO_INTERVAL, Poll
 from .errors import MessageError, SilentError, UnsupportedError, WrongDtuError
 from .frame import Extension
 from .inventory import GONE_AFTER, MAX_INPUTS
@@ -262,15 +262,6 @@ def _together(*numbers: Iterable[int]) -> tuple[int, ...]:
 # -- polling ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoragePoll:
-    """What one poll brought. ``failed`` says what could not be had, and why."""
-
-    snapshot: dict[str, dict[str, Value | None]]
-    inventory: StorageInventory
-    failed: Mapping[str, str]
-
-
 class StorageGateway:
     """One gateway and what is behind it."""
 
@@ -307,21 +298,20 @@ class StorageGateway:
         """Minutes between reports to the vendor's cloud: a gateway does not say."""
         return None
 
-    async def async_poll(self, wanted: Iterable[PointId]) -> StoragePoll:
+    async def async_poll(self, wanted: Iterable[PointId]) -> Poll:
         """Return the values of now. Raises ``DtuError``.
 
         All values of an inverter come in one answer, whichever are ``wanted``.
         """
-        await self.client.async_in_session(self._async_cycle)
-        return StoragePoll(
+        await self.client.async_in_session(self._async_cycle, with_key=False)
+        return Poll(
             snapshot=self.snapshot(),
-            inventory=self.inventory,
             failed=dict(self.failed),
         )
 
     async def async_probe(self) -> None:
         """Ask a silent gateway just who it is. Raises ``DtuError``."""
-        await self.client.async_in_session(self._async_info)
+        await self.client.async_in_session(self._async_info, with_key=False)
 
     async def async_identify(self) -> StorageInventory:
         """Ask what it is and what is behind it. Raises ``DtuError``."""
@@ -330,7 +320,7 @@ class StorageGateway:
             await self._async_info(session)
             await self._async_registry(session)
 
-        await self.client.async_in_session(ask)
+        await self.client.async_in_session(ask, with_key=False)
         return self.inventory
 
     def hurry(self) -> None:

@@ -1,0 +1,119 @@
+"""The simulated devices: ``python -m simulators`` as children."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+import signal
+from typing import Final
+
+from .process import Child
+
+MORNING: Final = ("--start", "2026-06-21T10:30")
+"""When simulated time starts, whatever the time is: the sun shines, the battery charges,
+and what is left goes to the grid."""
+
+READY_WITHIN: Final = 30.0
+ANY_PORT: Final = "127.0.0.1:0"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a simulated device listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Return it as it is given to a person."""
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simulator:
+    """What one process simulates.
+
+    ``arguments`` are those of ``python -m simulators``; ``listeners`` are the kinds that
+    it says it has, once it is ready.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    listeners: frozenset[str]
+
+
+PLANT: Final = Simulator(
+    name="plant",
+    arguments=(
+        *("plant", *MORNING),
+        *("--growatt-tcp", ANY_PORT, "--growatt-rtu-tcp", ANY_PORT),
+    ),
+    listeners=frozenset({"tcp", "rtu-tcp"}),
+)
+
+
+def _dtu(name: str, *arguments: str) -> Simulator:
+    """Return a DTU that has new values each time that it is asked, not every 30 s."""
+    return Simulator(
+        name=name,
+        arguments=("hoymiles", *MORNING, "--port", "0", "--refresh", "0", *arguments),
+        listeners=frozenset({"hoymiles"}),
+    )
+
+
+INTEGRATED_DTU: Final = _dtu(
+    "integrated DTU", "--inventory", "hms-800w-2t", "--encrypt"
+)
+"""A microinverter that is its own DTU."""
+
+DTU_STICK: Final = _dtu("DTU stick", "--inventory", "stick-3")
+"""A DTU with three microinverters and a meter."""
+
+
+class RunningSimulator:
+    """A simulator that runs. ``addresses`` tells where each kind of listener is."""
+
+    def __init__(self, child: Child, addresses: Mapping[str, Address]) -> None:
+        """Take the process and what it said."""
+        self.addresses = addresses
+        self._child = child
+
+    def hold(self) -> None:
+        """Make its devices silent: connections are accepted, nothing is answered."""
+        self._child.signal(signal.SIGSTOP)
+
+    def release(self) -> None:
+        """Let held devices answer again."""
+        self._child.signal(signal.SIGCONT)
+
+
+@asynccontextmanager
+async def running_simulator(
+    simulator: Simulator, python: Path, folder: Path
+) -> AsyncIterator[RunningSimulator]:
+    """Run a simulator on ``python``, with its log in ``folder``. Raises ``DemoError``."""
+    command: Sequence[str | Path] = (
+        *(python, "-m", "simulators"),
+        *simulator.arguments,
+    )
+    log = folder / f"{simulator.name.replace(' ', '_')}.log"
+
+    async def all_listeners() -> Mapping[str, Address] | None:
+        found = listeners(child.output)
+        return found if found.keys() >= simulator.listeners else None
+
+    async with Child(f"the simulated {simulator.name}", command, log) as child:
+        yield RunningSimulator(
+            child, await child.wait_for(all_listeners, READY_WITHIN, "does not listen")
+        )
+
+
+def listeners(lines: list[str]) -> dict[str, Address]:
+    """Return what a simulator says where it listens, by kind of listener."""
+    found = {}
+    for line in lines:
+        match line.split():
+            case ["listening", kind, address]:
+                host, _, port = address.rpartition(":")
+                found[kind] = Address(host, int(port))
+    return found
