@@ -69,6 +69,7 @@ from custom_components.local_solar.points import (  # noqa: E402
     Setting,
     Visibility,
 )
+from custom_components.local_solar.write_budget import SPACING  # noqa: E402
 
 DOCS: Final = ROOT / "docs"
 
@@ -590,7 +591,9 @@ def _point_notes(point: Point) -> str:
             limits = ": on or off"
         notes.append(kind + limits)
         if setting.persistent:
-            notes.append(f"kept in flash, at least {setting.spacing:g} s apart")
+            notes.append(
+                f"kept in flash, at least {(setting.spacing or SPACING).total_seconds():g} s apart"
+            )
         elif limits:
             notes.append("not kept in flash")
         if setting.everyday:

@@ -22,7 +22,7 @@ from ..const import (
 )
 from ..hoymiles.client import DtuClient
 from ..hoymiles.dtu import Dtu
-from ..hoymiles.errors import DtuError, WrongDtuError
+from ..hoymiles.errors import DtuError, EvictedError, WrongDtuError
 from ..hoymiles.masking import masked_dataset
 from ..hoymiles.probe import stored_inventory
 from ..hoymiles.settings import DtuSettings, InverterSettings
@@ -40,6 +40,9 @@ connection of ours open it does not report."""
 USUAL_UPLOAD_INTERVAL: Final = 5
 """Minutes between these reports as long as the DTU has not said; every multiple of the 15 of
 older firmware is one of 5, too."""
+
+TWILIGHT: Final = timedelta(hours=1)
+"""After sunrise and before sunset the panels may not feed a DTU yet, or no longer."""
 
 MISSED_AFTER: Final = timedelta(minutes=30)
 """A DTU that should answer and does not becomes a repair issue after that."""
@@ -70,6 +73,7 @@ class HoymilesCoordinator(LocalSolarCoordinator):
             else Dtu(self.client, inventory, meter_factor=factor)
         )
         self._missed_since = dt_util.utcnow()
+        self._was_evicted = False
         self.set_devices(self.dtu.devices)
 
     @property
@@ -95,8 +99,16 @@ class HoymilesCoordinator(LocalSolarCoordinator):
                     "found": err.found,
                 },
             ) from err
+        except EvictedError as err:
+            if self._was_evicted or not self.data:
+                raise AsleepError(str(err)) from err
+            # Most likely the maker's app has connected: it is not to be thrown out.
+            LOGGER.debug("%s: %s; keeping its values for one poll", self.name, err)
+            self._was_evicted = True
+            return self.dtu.snapshot()
         except DtuError as err:
             raise AsleepError(str(err)) from err
+        self._was_evicted = False
         self.right_device_answered()
         self._note_failures(poll.failed)
         self._keep_inventory()
@@ -136,13 +148,14 @@ class HoymilesCoordinator(LocalSolarCoordinator):
                 (DOMAIN, device.identity.id), self.config_entry.entry_id
             )
             if entry is not None:
-                registry.async_update_device(
-                    entry.id, remove_config_entry_id=self.config_entry.entry_id
-                )
+                registry.async_remove_device(entry.id)
 
     @override
     def _until_next_poll(self, took: timedelta) -> timedelta:
-        wait = super()._until_next_poll(took)
+        return self._past_report(super()._until_next_poll(took))
+
+    def _past_report(self, wait: timedelta) -> timedelta:
+        """Return how long to wait, and longer if a report to the cloud is near then."""
         if isinstance(self.dtu, StorageGateway) or not self.config_entry.options.get(
             CONF_LEAVE_CLOUD_FREE, True
         ):
@@ -154,8 +167,12 @@ class HoymilesCoordinator(LocalSolarCoordinator):
 
     @property
     def _may_be_silent(self) -> bool:
-        """Whether it is night for a DTU that the panels feed."""
-        return self.dtu.inventory.is_integrated and not sun.is_up(self.hass)
+        """Whether it is night for a DTU that the panels feed, or nearly so."""
+        now = dt_util.utcnow()
+        return self.dtu.inventory.is_integrated and not (
+            sun.is_up(self.hass, now - TWILIGHT)
+            and sun.is_up(self.hass, now + TWILIGHT)
+        )
 
     @override
     def _report_silence(self, reason: str) -> None:
@@ -171,8 +188,10 @@ class HoymilesCoordinator(LocalSolarCoordinator):
     @override
     def _fall_asleep(self, reason: str) -> None:
         super()._fall_asleep(reason)
+        assert self.update_interval is not None
+        self.update_interval = self._past_report(self.update_interval)
         if self._may_be_silent:
-            self._missed_since = dt_util.utcnow()
+            self._miss_nothing()
         elif dt_util.utcnow() - self._missed_since >= MISSED_AFTER:
             ir.async_create_issue(
                 self.hass,
@@ -191,6 +210,10 @@ class HoymilesCoordinator(LocalSolarCoordinator):
     @override
     def _wake_up(self, spent: float) -> None:
         super()._wake_up(spent)
+        self._miss_nothing()
+
+    def _miss_nothing(self) -> None:
+        """Note that all is as it should be."""
         self._missed_since = dt_util.utcnow()
         ir.async_delete_issue(self.hass, DOMAIN, silent_dtu_issue(self.config_entry))
 
