@@ -59,7 +59,12 @@ _RECORD: Final = re.compile(
     r"\d{4}-\d\d-\d\d \S+ (?P<level>[A-Z]+) \([^)]*\) \[(?P<logger>[^\]]+)\] (?P<text>.*)"
 )
 _BAD: Final = frozenset({"WARNING", "ERROR", "CRITICAL"})
-_ALWAYS_SAID: Final = "We found a custom integration local_solar which has not been"
+_NOT_MEANT: Final = (
+    # That is always said.
+    "We found a custom integration local_solar which has not been",
+    # A state is written in no time, unless others keep the computer busy.
+    "Updating state for ",
+)
 
 
 class HomeAssistant:
@@ -236,7 +241,7 @@ def complaints_in(lines: list[str]) -> list[str]:
 
 
 def _is_ours(logger: str, text: str) -> bool:
-    return not text.startswith(_ALWAYS_SAID) and (
+    return not text.startswith(_NOT_MEANT) and (
         logger.startswith("custom_components.local_solar")
         or "local_solar" in text
         or "Detected blocking call" in text

@@ -3,7 +3,6 @@
 from collections.abc import (
     AsyncIterator,
     Callable,
-    Collection,
     Iterable,
     Iterator,
     Mapping,
@@ -203,9 +202,10 @@ def additions_of(families: Iterable[str]) -> list[Addition]:
     return [addition for family in families for addition in FAMILIES[family]]
 
 
-def simulators_of(families: Iterable[str]) -> set[Simulator]:
+def simulators_of(families: Iterable[str]) -> list[Simulator]:
     """Return what must be simulated for families."""
-    return {addition.simulator for addition in additions_of(families)}
+    wanted = (addition.simulator for addition in additions_of(families))
+    return [*dict.fromkeys(wanted)]
 
 
 @asynccontextmanager
@@ -213,7 +213,7 @@ async def running_house(
     folder: Path,
     port: int,
     python: Path,
-    simulators: Collection[Simulator],
+    simulators: Iterable[Simulator],
     say: Say = _say_nothing,
     time_zone: str | None = None,
 ) -> AsyncIterator[House]:

@@ -52,11 +52,15 @@ PLANT: Final = Simulator(
 )
 
 
+HURRIED: Final = ("--refresh", "0", "--fault", "slow-command=0.5")
+"""What spares the time of who waits: a DTU has new values each time that it is asked, not
+every 30 s, and carries out commands in half a second instead of 4 s."""
+
+
 def _dtu(name: str, *arguments: str) -> Simulator:
-    """Return a DTU that has new values each time that it is asked, not every 30 s."""
     return Simulator(
         name=name,
-        arguments=("hoymiles", *MORNING, "--port", "0", "--refresh", "0", *arguments),
+        arguments=("hoymiles", *MORNING, "--port", "0", *HURRIED, *arguments),
         listeners=frozenset({"hoymiles"}),
     )
 

@@ -1,10 +1,11 @@
 """A simulated DTU behind a real socket, and its entry in Home Assistant."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+from unittest.mock import patch
 
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
@@ -30,6 +31,7 @@ NOON: Final = datetime(2026, 6, 21, 13)
 
 INTEGRATED: Final = "hms-800w-2t"
 STICK: Final = "stick-3"
+STORAGE: Final = "storage"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,11 @@ async def reached(
     dtu = SimulatedDtu(inventory, clock=clock, refresh=0, command_time=0, **kwargs)
     async with running_dtu(dtu, port=0) as address:
         yield Reached(dtu=dtu, host=address.host, port=address.port)
+
+
+def impatient() -> AbstractContextManager[object]:
+    """Wait for an answer that does not come no longer than a test can."""
+    return patch("custom_components.local_solar.hoymiles.client.REQUEST_TIMEOUT", 0.5)
 
 
 async def make_entry(

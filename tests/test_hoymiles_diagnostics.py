@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 import json
 from typing import Any, Final
+from unittest.mock import patch
 
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
@@ -22,15 +23,25 @@ from simulators.hoymiles_served import ServedMessages
 from .hoymiles_helpers import (
     INTEGRATED,
     STICK,
+    STORAGE,
     coordinator_of,
+    impatient,
     make_entry,
     reached,
     set_up,
 )
 
-STORAGE: Final = "storage"
+OWN_HOST: Final = "my-roof.example.net"
+OWN_IP: Final = "192.168.1.50"
 
-pytestmark = pytest.mark.usefixtures("socket_enabled")
+pytestmark = pytest.mark.usefixtures("socket_enabled", "short_wait")
+
+
+@pytest.fixture
+def short_wait() -> Iterator[None]:
+    """Let a storage gateway not answer for a moment only what a DTU is asked."""
+    with impatient():
+        yield
 
 
 async def download(
@@ -142,6 +153,36 @@ async def test_download_of_a_sleeping_dtu_holds_what_was_last_heard(
     assert "Connect" in data["asleep_because"] or "refused" in data["asleep_because"]
     assert data["dataset"] == before["dataset"]
     assert_names_nothing(data, dtu, there.host)
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        ConnectionRefusedError(111, f"Connect call failed ('{OWN_IP}', 10081)"),
+        # Several addresses of one name: an error without a number.
+        OSError(
+            "Multiple exceptions: [Errno 111] Connect call failed ('fe80::1', 10081),"
+            f" [Errno 111] Connect call failed ('{OWN_IP}', 10081)"
+        ),
+    ],
+    ids=["one_address", "several_addresses"],
+)
+async def test_address_behind_a_name_is_not_in_it_either(
+    hass: HomeAssistant, hass_client: ClientSessionGenerator, why: OSError
+) -> None:
+    async with reached(INTEGRATED) as there:
+        entry = await set_up(hass, there)
+    coordinator_of(entry).client.host = OWN_HOST
+    with patch(
+        "custom_components.local_solar.hoymiles.client.asyncio.open_connection",
+        side_effect=why,
+    ):
+        await coordinator_of(entry).async_refresh()
+    data = await download(hass, hass_client, entry)
+    assert data["asleep_because"]
+    text = json.dumps(data)
+    for secret in (OWN_HOST, OWN_IP, "fe80::1"):
+        assert secret not in text
 
 
 async def test_what_cannot_be_read_is_said(

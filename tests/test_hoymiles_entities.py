@@ -34,11 +34,14 @@ from .common import pass_time
 from .hoymiles_helpers import (
     INTEGRATED,
     STICK,
+    STORAGE,
     Reached,
     coordinator_of,
+    impatient,
     make_entry,
     reached,
     set_up,
+    set_up_writable,
 )
 
 DTU: Final = "dtu_414393100001"
@@ -56,6 +59,13 @@ DAY: Final = "2026-06-21 20:00:00+00:00"
 MORNING: Final = "2026-06-22 15:00:00+00:00"
 
 TEN_HOURS: Final = 10 * 3600.0
+
+WITHOUT_VALUE: Final[Mapping[str, tuple[str, ...]]] = {
+    # A DTU with several inverters does not say which limit is whose.
+    STICK: ("power_limit",),
+    # Simulated batteries have no modules, and their gateways no Wi-Fi.
+    STORAGE: ("module_voltage", "signal_strength"),
+}
 
 DOMAINS: Final = ("sensor", "binary_sensor", "event")
 
@@ -152,17 +162,17 @@ def devices_of(hass: HomeAssistant, entry: MockConfigEntry) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("all_entities_enabled")
-@pytest.mark.parametrize("inventory", [INTEGRATED, STICK])
+@pytest.mark.parametrize("inventory", [INTEGRATED, STICK, STORAGE])
 async def test_all_entities_and_devices(
     hass: HomeAssistant,
     entity_registry: er.EntityRegistry,
     snapshot: SnapshotAssertion,
-    request: pytest.FixtureRequest,
     socket_enabled: None,
     inventory: str,
 ) -> None:
     async with reached(inventory) as there:
-        entry = await set_up(hass, there)
+        with impatient():
+            entry = await set_up(hass, there)
         # They are enabled since the first poll only.
         await poll(hass, entry)
         entities = er.async_entries_for_config_entry(entity_registry, entry.entry_id)
@@ -173,14 +183,13 @@ async def test_all_entities_and_devices(
         assert shown == snapshot(name="entities")
         assert devices_of(hass, entry) == snapshot(name="devices")
 
-        # Nothing is without a value, apart from events, which have not happened.
+        # Nothing else is without a value, apart from events, which have not happened.
         assert not [
             state.entity_id
             for state in hass.states.async_all()
             if state.state in (STATE_UNKNOWN, STATE_UNAVAILABLE)
             and state.domain != "event"
-            # A DTU with several inverters does not say which limit is whose.
-            and not (inventory == STICK and "power_limit" in state.entity_id)
+            and not state.entity_id.endswith(WITHOUT_VALUE.get(inventory, ()))
         ]
         names = [(entity.device_id, entity.original_name) for entity in entities]
         assert len(set(names)) == len(names)
@@ -227,6 +236,31 @@ async def test_entities_that_are_enabled_at_first(
         ]
         # What nobody looks at is not asked for.
         assert 0xA314 not in {request.command for request in there.dtu.requests}
+
+
+@pytest.mark.parametrize("inventory", [INTEGRATED, STICK])
+async def test_controls_take_the_place_of_what_was_shown_when_writing_is_on(
+    hass: HomeAssistant,
+    entity_registry: er.EntityRegistry,
+    snapshot: SnapshotAssertion,
+    socket_enabled: None,
+    inventory: str,
+) -> None:
+    async with reached(inventory) as there:
+        entry = await set_up_writable(hass, there)
+        await poll(hass, entry)
+        controls = {
+            entity.entity_id: "disabled"
+            if (state := hass.states.get(entity.entity_id)) is None
+            else state.state
+            for entity in er.async_entries_for_config_entry(
+                entity_registry, entry.entry_id
+            )
+            if entity.domain not in DOMAINS
+        }
+        assert controls == snapshot
+        # To look at them has changed nothing.
+        assert {record.action for record in there.dtu.commands} <= {50}
 
 
 # -- out of reach ---------------------------------------------------------------------

@@ -932,7 +932,7 @@ async def test_setting_that_needs_more_time_between_writes_gets_it(
     bench: Bench, freezer: FrozenDateTimeFactory
 ) -> None:
     spacing = timedelta(seconds=60)
-    rule = Setting(spacing=spacing.total_seconds())
+    rule = Setting(spacing=spacing)
     bench.driver.limit = replace(LIMIT, point=replace(LIMIT.point, setting=rule))
     bench.driver.persistent = True
     await bench.write(NEW)

@@ -121,6 +121,8 @@ def test_the_log_is_searched_for_complaints() -> None:
         f"{WHEN} INFO (MainThread) [custom_components.local_solar] Fine",
         f"{WHEN} WARNING (SyncWorker_0) [homeassistant.loader] We found a custom"
         " integration local_solar which has not been tested by Home Assistant",
+        f"{WHEN} WARNING (MainThread) [homeassistant.helpers.entity] Updating state for"
+        " sensor.x (<class 'custom_components.local_solar.sensor.X'>) took 0.474 seconds",
         warning,
         f"{WHEN} ERROR (MainThread) [homeassistant.components.camera] No library",
         "Traceback (most recent call last):",

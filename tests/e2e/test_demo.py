@@ -25,7 +25,7 @@ pytestmark = pytest.mark.e2e
 HYBRID = "Growatt MIN 6000TL-XH"
 BATTERY = "Growatt ARK battery"
 PV_INVERTER = "Growatt MIN 5000TL-X"
-DTU = "Hoymiles HMS-W integrated DTU"
+DTU = "Hoymiles integrated DTU"
 MICROINVERTER = "Hoymiles HMS-800W-2T"
 STICK = "Hoymiles DTU-WLite / Lite-S / W100"
 BEHIND_STICK = {
@@ -269,7 +269,8 @@ def silence(runner: asyncio.Runner, hurried: House, accepted: set[str]) -> Silen
         shown = runner.run(hurried.readings())
         told = hurried.home_assistant.complaints
         runner.run(hurried.restart())
-        restarted = runner.run(_all_present(hurried, before))
+        runner.run(_all_loaded(hurried))
+        restarted = runner.run(hurried.readings())
     # That of DTUs: they should answer by day.
     accepted.update(
         line
@@ -324,14 +325,14 @@ def _when_silent(reading: Reading) -> str:
     return reading.value if reading.unit == "kWh" else "unavailable"
 
 
-async def _all_present(house: House, before: list[Reading]) -> list[Reading]:
-    """Return what is shown once there are as many entities as before."""
+async def _all_loaded(house: House) -> None:
+    """Wait until all entries are set up: before, entities show what Home Assistant kept."""
 
-    async def are_present() -> list[Reading] | None:
-        shown = await house.readings()
-        return shown if len(shown) == len(before) else None
+    async def are_loaded() -> bool | None:
+        states = {entry.state for entry in await house.client.entries(DOMAIN)}
+        return True if states == {"loaded"} else None
 
-    return await until(are_present, 60, "not all entities are back")
+    await until(are_loaded, 60, "not all entries are set up")
 
 
 def test_an_unknown_family_is_refused_in_one_line() -> None:

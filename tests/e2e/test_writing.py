@@ -1,4 +1,4 @@
-"""Changing settings of a simulated hybrid, as a real Home Assistant lets its owner do it."""
+"""Changing settings of simulated devices, as a real Home Assistant lets their owner do it."""
 
 import asyncio
 from collections.abc import Iterator
@@ -12,12 +12,15 @@ from demo.client import Client, Issue, Json
 from demo.errors import DemoError
 from demo.families import DOMAIN, FAMILIES, WRITING
 from demo.house import USER, House
-from demo.waiting import until
+from demo.waiting import together, until
+from demo.writing import Control, ask_by_hand, held
 
 pytestmark = pytest.mark.e2e
 
 HYBRID = "Growatt MIN 6000TL-XH"
 BATTERY = "Growatt ARK battery"
+MICROINVERTER = "Hoymiles HMS-800W-2T"
+OUTPUT_POWER = "sensor.hoymiles_hms_800w_2t_output_power"
 
 CONTROLS = {"number", "select", "switch", "time", "button"}
 IN_FLASH = "charge_stop_soc"
@@ -114,16 +117,22 @@ class Owner:
 
 
 @pytest.fixture(scope="module")
-def watcher(runner: asyncio.Runner, house: House) -> Owner:
+def entries(runner: asyncio.Runner, house: House) -> list[str]:
+    """A hybrid whose settings may not be changed yet, and a microinverter's that may."""
+    hybrid = replace(FAMILIES["growatt"][0], options=())
+    microinverter = FAMILIES["hoymiles"][0]
+    return runner.run(together(map(house.add, (hybrid, microinverter))))
+
+
+@pytest.fixture(scope="module")
+def watcher(runner: asyncio.Runner, house: House, entries: list[str]) -> Owner:
     """The owner before writing is switched on."""
-    addition = replace(FAMILIES["growatt"][0], options=())
-    runner.run(house.add(addition))
-    (entry,) = runner.run(house.client.entries(DOMAIN))
-    devices = runner.run(house.client.devices([entry.id]))
+    hybrid, _ = entries
+    devices = runner.run(house.client.devices([hybrid]))
     return Owner(
         runner=runner,
         house=house,
-        entry_id=entry.id,
+        entry_id=hybrid,
         devices={device.name: device.id for device in devices},
     )
 
@@ -383,3 +392,87 @@ def test_controls_go_when_writing_is_switched_off(owner: Owner) -> None:
     with pytest.raises(DemoError, match="is switched off"):
         owner.ask("confirm_write", token=token)
     assert owner.held(LIMIT) == before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limiter:
+    """Who limits the power of a microinverter for now."""
+
+    runner: asyncio.Runner
+    client: Client
+    limit: Control
+
+    def ask(self, action: str, **data: object) -> Json:
+        """Take an action of ours for it. Raises ``DemoError`` if it is refused."""
+        return self.runner.run(
+            self.client.ask(
+                f"{DOMAIN}.{action}",
+                device_id=self.limit.device_id,
+                register=self.limit.register,
+                **data,
+            )
+        )
+
+    def held(self) -> float:
+        """Return what it holds, asked now."""
+        return self.runner.run(held(self.client, self.limit))
+
+    def shown(self, entity_id: str = "") -> float:
+        """Return the number that an entity shows, by default the limit's."""
+        states = self.runner.run(self.client.states())
+        return float(states[entity_id or self.limit.entity_id].value)
+
+
+@pytest.fixture(scope="module")
+def limiter(runner: asyncio.Runner, house: House, entries: list[str]) -> Limiter:
+    """The owner of the microinverter."""
+    (limit,) = house.controls
+    return Limiter(runner=runner, client=house.client, limit=limit)
+
+
+def test_a_microinverter_carries_out_what_an_action_says(limiter: Limiter) -> None:
+    answer = limiter.ask("set_register", value=240, confirm=True)
+    assert (
+        answer.items()
+        >= {
+            "register": "temporary_power_limit",
+            "address": None,
+            "before": 800,
+            "after": 240,
+            "unit": "W",
+            "outcome": "written",
+        }.items()
+    )
+    assert limiter.held() == 240
+    assert limiter.shown() == 240
+    assert limiter.shown(OUTPUT_POWER) == pytest.approx(240, abs=1)
+
+
+def test_a_microinverter_is_changed_by_hand_once_that_is_confirmed(
+    limiter: Limiter,
+) -> None:
+    issue = limiter.runner.run(ask_by_hand(limiter.client, limiter.limit, 400))
+    assert issue.texts == {
+        "device": MICROINVERTER,
+        "setting": "Temporary power limit",
+        "before": "240 W",
+        "after": "400 W",
+        "asked": f"Demo through {limiter.limit.entity_id}",
+    }
+    assert limiter.held() == 240
+
+    form = limiter.runner.run(limiter.client.open_repair(issue))
+    done = limiter.runner.run(limiter.client.submit_repair(form))
+    assert done.kind == "create_entry"
+    assert limiter.held() == 400
+    assert limiter.shown(OUTPUT_POWER) == pytest.approx(400, abs=1)
+
+
+def test_a_microinverter_is_not_given_more_than_it_can(limiter: Limiter) -> None:
+    with pytest.raises(DemoError, match="is not within 16 to 800 W"):
+        limiter.ask("set_register", value=801, confirm=True)
+
+
+def test_a_dtu_has_no_registers_to_read(limiter: Limiter) -> None:
+    with pytest.raises(DemoError, match="has no registers"):
+        limiter.ask("read_register")

@@ -12,9 +12,13 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.local_solar.const import CONF_INVENTORY, DOMAIN
 from custom_components.local_solar.hoymiles import client
 from custom_components.local_solar.hoymiles.inventory import Inventory
+from custom_components.local_solar.hoymiles.models import dtu_model
+from custom_components.local_solar.hoymiles.probe import stored_inventory
+from custom_components.local_solar.hoymiles.storage import StorageInventory
 from homeassistant.config_entries import (
     SOURCE_DHCP,
     SOURCE_IGNORE,
+    SOURCE_RECONFIGURE,
     ConfigEntry,
     ConfigEntryState,
     ConfigFlowResult,
@@ -28,8 +32,10 @@ from tests.common import entry_of
 from tests.hoymiles_helpers import (
     INTEGRATED,
     STICK,
+    STORAGE,
     Reached,
     coordinator_of,
+    impatient,
     make_entry,
     reached,
 )
@@ -92,15 +98,18 @@ class Lan:
 async def lan(socket_enabled: None) -> AsyncIterator[Lan]:
     """A home network in which DTUs are found."""
     lan = Lan()
-    with patch.object(client.asyncio, "open_connection", lan.open_connection):
+    with patch(
+        "custom_components.local_solar.hoymiles.client.asyncio.open_connection",
+        lan.open_connection,
+    ):
         yield lan
     await lan.stop()
 
 
 @pytest.fixture
-def impatient() -> Iterator[None]:
+def short_wait() -> Iterator[None]:
     """Wait for an answer no longer than a test can."""
-    with patch.object(client, "REQUEST_TIMEOUT", 0.1):
+    with impatient():
         yield
 
 
@@ -172,6 +181,41 @@ async def test_dtu_is_added_by_its_address(
     assert not there.dtu.counters.evictions
 
 
+async def test_dtu_that_lists_nothing_yet_is_named_by_itself(
+    hass: HomeAssistant, lan: Lan
+) -> None:
+    there = await lan.add()
+    inverters = dict(there.dtu.inverters)
+    there.dtu.inverters.clear()
+    entry = await added(hass, await fill_in(hass, INPUT))
+    assert entry.title == f"Hoymiles {dtu_model(INTEGRATED_SERIAL).name}"
+    assert not entry.data[CONF_INVENTORY]["inverters"]
+    # What is behind it appears by itself.
+    there.dtu.inverters.update(inverters)
+    await coordinator_of(entry).async_refresh()
+    await hass.async_block_till_done()
+    assert len(entry.data[CONF_INVENTORY]["inverters"]) == 1
+    assert hass.states.get("binary_sensor.hoymiles_hms_800w_2t_connection") is not None
+
+
+@pytest.mark.usefixtures("short_wait")
+async def test_storage_gateway_is_added_by_its_address(
+    hass: HomeAssistant, lan: Lan
+) -> None:
+    there = await lan.add(STORAGE)
+    entry = await added(hass, await fill_in(hass, INPUT))
+    assert entry.title == "Hoymiles DTS-WIFI-G1"
+    assert entry.unique_id == there.dtu.serial
+    known = stored_inventory(entry.data[CONF_INVENTORY])
+    assert isinstance(known, StorageInventory)
+    assert len(known.inverters) == 1
+    # It is found again where it has moved to.
+    lan.put(there, NEW_IP)
+    result = await reconfigure(hass, entry, NEW_IP)
+    assert await abort_text(hass, result) == "Reconfiguration was successful"
+    assert entry.data["host"] == NEW_IP
+
+
 @pytest.mark.parametrize("encrypt", [False, True], ids=["plain", "encrypted"])
 async def test_dtu_in_another_place_of_the_network_is_added(
     hass: HomeAssistant, lan: Lan, encrypt: bool
@@ -218,7 +262,7 @@ async def test_form_holds_the_usual_port_at_first(hass: HomeAssistant) -> None:
         ("crc", "dtu_garbage", "is no answer of a Hoymiles DTU"),
     ],
 )
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("short_wait")
 async def test_what_goes_wrong_is_said_and_can_be_put_right(
     hass: HomeAssistant, lan: Lan, fault: str | None, key: str, says: str
 ) -> None:
@@ -410,7 +454,7 @@ async def test_known_dtu_that_is_loaded_is_polled_at_its_new_address(
 
 
 @pytest.mark.parametrize("fault", [None, "silent", "evict"])
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("short_wait")
 async def test_what_is_no_dtu_is_not_offered(
     hass: HomeAssistant, lan: Lan, fault: str | None
 ) -> None:
@@ -443,10 +487,12 @@ async def test_dtu_counts_by_what_it_says_and_not_by_its_name_in_the_network(
 
 
 async def reconfigure(
-    hass: HomeAssistant, entry: MockConfigEntry, host: str, port: int = client.PORT
+    hass: HomeAssistant, entry: ConfigEntry, host: str, port: int = client.PORT
 ) -> ConfigFlowResult:
     """Say where a DTU is now."""
-    result = await entry.start_reconfigure_flow(hass)
+    result = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_RECONFIGURE, "entry_id": entry.entry_id}
+    )
     assert result["type"] is FlowResultType.FORM
     assert result["step_id"] == "hoymiles"
     assert suggested(result) == {key: entry.data[key] for key in ("host", "port")}

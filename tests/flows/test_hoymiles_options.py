@@ -15,8 +15,10 @@ from homeassistant.helpers import entity_registry as er
 from tests.hoymiles_helpers import (
     INTEGRATED,
     STICK,
+    STORAGE,
     Reached,
     coordinator_of,
+    impatient,
     reached,
     set_up,
 )
@@ -124,6 +126,21 @@ async def test_only_a_dtu_with_a_meter_has_its_factor(
     assert "meter_factor" not in await shown(hass, entry)
     with pytest.raises(InvalidData):
         await choose(hass, entry, WITH_METER)
+
+
+async def test_storage_gateway_is_read_only(
+    hass: HomeAssistant, socket_enabled: None
+) -> None:
+    async with reached(STORAGE) as there:
+        with impatient():
+            entry = await set_up(hass, there)
+        assert await shown(hass, entry) == {"poll_interval": 60}
+        for more in ({"leave_cloud_free": True}, {"write_access": "confirm"}):
+            with pytest.raises(InvalidData):
+                await choose(hass, entry, {"poll_interval": 90, **more})
+        await choose(hass, entry, {"poll_interval": 90})
+        assert entry.options == {"poll_interval": 90}
+        assert coordinator_of(entry).poll_interval == timedelta(seconds=90)
 
 
 async def test_readings_of_a_meter_are_multiplied_with_its_factor(

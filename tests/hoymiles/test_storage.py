@@ -260,7 +260,7 @@ def gateway(port: int) -> StorageGateway:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait long for answers that never come."""
-    monkeypatch.setattr(client_module, "REQUEST_TIMEOUT", 0.1)
+    monkeypatch.setattr(client_module, "REQUEST_TIMEOUT", 0.4)
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ class HoymilesCoordinator(LocalSolarCoordinator):
                 },
             ) from err
         except EvictedError as err:
-            if self._was_evicted or not self.data:
+            if not self.awake or self._was_evicted or not self.data:
                 raise AsleepError(str(err)) from err
             # Most likely the maker's app has connected: it is not to be thrown out.
             LOGGER.debug("%s: %s; keeping its values for one poll", self.name, err)

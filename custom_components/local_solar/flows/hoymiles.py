@@ -27,6 +27,7 @@ from ..hoymiles.errors import (
     FrameError,
     SilentError,
     UnreachableError,
+    WrongDtuError,
 )
 from ..hoymiles.inventory import Inventory
 from ..hoymiles.models import dtu_model
@@ -74,6 +75,8 @@ class HoymilesFlow(ConfigFlow):
                 self._async_abort_entries_match({CONF_KIND: KIND_HOYMILES, **address})
             try:
                 found = await self._async_identify(address, entry)
+            except WrongDtuError:
+                return self.async_abort(reason="wrong_dtu")
             except DtuError as err:
                 LOGGER.debug("%s: %s", address[CONF_HOST], err)
                 errors["base"] = _key_of(err)
@@ -147,7 +150,8 @@ class HoymilesFlow(ConfigFlow):
         address: Mapping[str, Any],
         entry: ConfigEntry | None,
     ) -> ConfigFlowResult:
-        await self.async_set_unique_id(found.serial)
+        # It may be offered at the same time, as it was discovered.
+        await self.async_set_unique_id(found.serial, raise_on_progress=False)
         if entry is not None:
             self._abort_if_unique_id_mismatch(reason="wrong_dtu")
             return self.async_update_reload_and_abort(entry, data_updates=address)

@@ -10,7 +10,9 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime
 import logging
+import os
 import random
+import socket
 from typing import Final, Protocol
 
 from . import messages, records
@@ -150,6 +152,8 @@ class DtuClient:
             cipher, lessons = self._cipher, self._lessons
             try:
                 return await self._async_once(work)
+            except MessageError:
+                raise  # it was decrypted, so that the key is right
             except (FrameError, SilentError, EvictedError) as err:
                 if self._lessons != lessons:
                     raise  # the key is of this very session
@@ -187,9 +191,7 @@ class DtuClient:
                 f" {REQUEST_TIMEOUT:g} s"
             ) from err
         except OSError as err:
-            raise UnreachableError(
-                f"{self.host}:{self.port}: {err.strerror or err}"
-            ) from err
+            raise UnreachableError(f"{self.host}:{self.port}: {_reason(err)}") from err
 
     # -- for sessions -------------------------------------------------------------
 
@@ -476,6 +478,15 @@ class Session:
                 )
             self._waiting = self._frames.feed(data)
         return self._waiting.pop(0)
+
+
+def _reason(err: OSError) -> str:
+    """Return why there is no connection, without the addresses that the error names."""
+    if isinstance(err, socket.gaierror):
+        return "no device in your network has this name"
+    if err.errno is None:
+        return "none of its addresses takes a connection"
+    return os.strerror(err.errno).lower()
 
 
 def _after_app_info[Result](

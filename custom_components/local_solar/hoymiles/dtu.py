@@ -315,6 +315,7 @@ class Dtu:
         if now < self._events_due and (not has_moved or "events" in self.failed):
             return
         self._events_due = now + EVENTS_AGAIN
+        self.failed["events"] = "the list of events did not come"
         try:
             alarms = (await session.async_alarms()).alarms
         except (SilentError, FrameError, RefusedCommandError) as err:
@@ -368,10 +369,11 @@ class Dtu:
         linked = {sample.serial for sample in data.inverters if sample.is_linked}
         for panel in data.panels:
             place = (panel.serial, panel.port)
-            if panel.energy_total > 0 or panel.serial in linked:
+            if panel.energy_total > 0:
+                self._energy_totals[place] = panel.energy_total
+            elif panel.serial in linked:
                 # An input without a panel has counted nothing, which is not sent.
-                known = self._energy_totals.get(place, 0)
-                self._energy_totals[place] = max(known, panel.energy_total)
+                self._energy_totals.setdefault(place, 0)
             if panel.energy_today > 0:
                 self._energy_today[place] = panel.energy_today
 

@@ -231,10 +231,9 @@ class InverterSettings(_Settings):
 
     @override
     def _reads_back(self, key: str, usually: bool) -> bool:
-        """Return whether the DTU keeps the stored limit in a place of its own."""
-        known = self._dtu.known()
+        """Return whether the DTU keeps the stored limit of this inverter in its own place."""
         if key == points.STORED_LIMIT.key:
-            return known is not None and stored_limit(known) is not None
+            return self._dtu.inventory.only_inverter is not None
         return usually
 
     @override

@@ -252,6 +252,8 @@ def _meter(meter: Meter, factor: float) -> Values:
     values: Values = {CONNECTED.key: True}
     for row in points.meter_rows(three_phase=True):
         raw: int = getattr(meter, row.field)
+        if not raw and row.field.startswith(("voltage", "current")):
+            continue  # a phase that is not wired, or an old DTU, which tells no voltages
         value = row.value(raw)
         if row.point.quantity.is_counter:
             if raw > 0:
