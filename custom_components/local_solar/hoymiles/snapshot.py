@@ -12,7 +12,7 @@ import re
 from typing import Final
 
 from ..points import CONNECTED, Value
-from . import points
+from . import models, points
 from .commands import Action
 from .event_log import EventLog
 from .grid_profiles import grid_profile
@@ -33,6 +33,11 @@ type Values = dict[str, Value | None]
 
 _LIMIT: Final = re.compile(r"A:(\d+)")
 """Where the text of a limit names the share of all or the first group, in 0.1 %."""
+
+_OF_A_PHASE: Final = frozenset(
+    f"{what}_{phase}" for what in ("voltage", "current") for phase in "abc"
+)
+"""Fields of a meter that only mean something where there is a voltage."""
 
 _QUALITY_DBM: Final = range(-120, 0)
 _QUALITY_PERCENT: Final = range(1, 101)
@@ -63,9 +68,14 @@ class Known:
                 return sample
         return None
 
-    def panels(self, serial: int) -> tuple[Panel, ...]:
-        """Return the inputs of an inverter that have values."""
-        return tuple(panel for panel in self.data.panels if panel.serial == serial)
+    def panels(self, inverter: Inverter) -> tuple[Panel, ...]:
+        """Return the values of an inverter's inputs, each once, as far as there are some."""
+        found = {
+            panel.port: panel
+            for panel in self.data.panels
+            if panel.serial == inverter.serial and panel.port in inverter.inputs
+        }
+        return tuple(found.values())
 
 
 def dtu_id(inventory: Inventory) -> str:
@@ -127,7 +137,12 @@ def _total_today(known: Known) -> float | None:
 
     Some firmware leaves the sum to us, or forgets inverters that went to sleep.
     """
-    energy = max(known.data.dtu_energy_today, sum(known.energy_today.values()))
+    inputs = sum(
+        known.energy_today.get((inverter.serial, port), 0)
+        for inverter in known.inventory.inverters
+        for port in inverter.inputs
+    )
+    energy = max(known.data.dtu_energy_today, inputs)
     return energy / 1000 if energy > 0 else None
 
 
@@ -147,7 +162,7 @@ def _add_total(values: Values, known: Known, inverters: Iterable[Inverter]) -> N
 def _inverter(known: Known, inverter: Inverter) -> Values:
     sample = known.sample(inverter.serial)
     values: Values = {CONNECTED.key: sample is not None}
-    panels = known.panels(inverter.serial)
+    panels = known.panels(inverter)
     for panel in panels:
         values |= _input(panel, is_linked=sample is not None)
     _add_total(values, known, (inverter,))
@@ -250,9 +265,10 @@ def is_on(known: Known, inverter: Inverter) -> bool | None:
 
 def _meter(meter: Meter, factor: float) -> Values:
     values: Values = {CONNECTED.key: True}
-    for row in points.meter_rows(three_phase=True):
+    three_phase = models.is_three_phase_meter(meter.serial)
+    for row in points.meter_rows(three_phase=three_phase):
         raw: int = getattr(meter, row.field)
-        if not raw and row.field.startswith(("voltage", "current")):
+        if row.field in _OF_A_PHASE and not getattr(meter, f"voltage_{row.field[-1]}"):
             continue  # a phase that is not wired, or an old DTU, which tells no voltages
         value = row.value(raw)
         if row.point.quantity.is_counter:
@@ -264,6 +280,6 @@ def _meter(meter: Meter, factor: float) -> Values:
             values[row.point.key] = value
     power = values[points.GRID_POWER.point.key]
     assert isinstance(power, int | float)
-    values[points.GRID_IMPORT_POWER.key] = max(power, 0)
-    values[points.GRID_EXPORT_POWER.key] = max(-power, 0)
+    values[points.GRID_IMPORT_POWER.key] = max(0.0, power)
+    values[points.GRID_EXPORT_POWER.key] = max(0.0, -power)
     return values
