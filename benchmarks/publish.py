@@ -5,7 +5,7 @@ every state after every poll, in the same Home Assistant and the same run.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 import logging
 from time import perf_counter
@@ -20,9 +20,7 @@ from pytest_homeassistant_custom_component.common import (
 
 from custom_components.local_solar.const import DOMAIN
 from custom_components.local_solar.coordinators import base
-from custom_components.local_solar.coordinators.base import (
-    LocalSolarCoordinator,
-)
+from custom_components.local_solar.coordinators.base import LocalSolarCoordinator
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
 from custom_components.local_solar.points import (
     Device,
@@ -60,6 +58,15 @@ type Data = dict[str, dict[str, Value | None]]
 
 class _Coordinator(LocalSolarCoordinator):
     """Ours, with devices but without a link."""
+
+    @property
+    @override
+    def address(self) -> str:
+        raise NotImplementedError
+
+    @override
+    async def async_diagnose(self) -> Mapping[str, object]:
+        raise NotImplementedError
 
     @override
     async def _async_poll(self, wanted: set[PointId]) -> Data:

@@ -28,13 +28,13 @@ from custom_components.local_solar.growatt.profiles.profile import Part
 from custom_components.local_solar.growatt.settings import (
     BATTERY_FIRST,
     CLOCK_TOLERANCE,
-    IN_FLASH,
     InverterSettings,
 )
 from custom_components.local_solar.growatt.time_slots import SlotCodec
 from custom_components.local_solar.modbus.register import Register
 from custom_components.local_solar.points import (
     AC_CHARGE,
+    IN_FLASH,
     SLOT_WITHOUT_GRID_CHARGE,
     Alarm,
     Quantity,
