@@ -187,7 +187,11 @@ def test_only_the_gate_calls_a_drivers_write() -> None:
         "services": {"writing"},
         "clock_sync": {"writing"},
     }
-    assert receivers("drivers") == {"writing": {"owner"}}
+    assert receivers("drivers") == {
+        "writing": {"owner"},
+        # Asks whether there are any.
+        "services": {"self.coordinator"},
+    }
 
 
 def test_only_drivers_put_anything_on_the_wire() -> None:

@@ -43,6 +43,7 @@ from .hoymiles_helpers import (
     set_up,
     set_up_writable,
 )
+from .writing_helpers import act, refused
 
 DTU: Final = "dtu_414393100001"
 INVERTER: Final = "141293100001"
@@ -261,6 +262,20 @@ async def test_controls_take_the_place_of_what_was_shown_when_writing_is_on(
         assert controls == snapshot
         # To look at them has changed nothing.
         assert {record.action for record in there.dtu.commands} <= {50}
+
+
+async def test_storage_gateway_says_that_it_has_no_settings(
+    hass: HomeAssistant, device_registry: dr.DeviceRegistry, socket_enabled: None
+) -> None:
+    async with reached(STORAGE) as there:
+        with impatient():
+            entry = await set_up(hass, there)
+        device, *_ = dr.async_entries_for_config_entry(device_registry, entry.entry_id)
+        err = await refused(
+            act(hass, "preview_write", device, register="ac_power", value=1)
+        )
+        assert err.translation_key == "no_settings"
+        assert err.translation_placeholders == {"device": entry.title}
 
 
 # -- out of reach ---------------------------------------------------------------------

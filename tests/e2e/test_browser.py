@@ -39,6 +39,8 @@ GROWATT = "Growatt inverter over Modbus TCP"
 MICROINVERTER = "Hoymiles HMS-800W-2T"
 INTEGRATED, _ = FAMILIES["hoymiles"]
 DTU = "Hoymiles DTU"
+DTU_PORT = 10081
+"""Of real ones."""
 
 KEPT = os.environ.get("LOCAL_SOLAR_SCREENSHOTS")
 
@@ -245,7 +247,7 @@ def refused(page: Page, house: House) -> str:
     allow_sockets()
     address = house.address_of(INTEGRATED)
     _open_form(page, DTU)
-    page.fill("Host", address.host)
+    _fill_in(page, Address(address.host, DTU_PORT))
     page.take_picture("hoymiles-config-flow")
     page.fill("Port", str(free_port()))
     page.click("Submit")
@@ -258,6 +260,7 @@ def refused(page: Page, house: House) -> str:
 def test_the_form_says_that_no_dtu_is_there(refused: str) -> None:
     assert "Check the address" in refused
     assert "inverters with Wi-Fi of their own are off at night" in refused
+    assert "connection refused)" in refused
 
 
 def test_a_dtu_is_added_by_clicking(

@@ -214,6 +214,26 @@ async def test_counter_that_was_garbled_once_is_right_again_in_the_next_poll() -
         assert (await polled(rig))["energy_total"] == right
 
 
+@pytest.mark.parametrize("port", [-1, 0, 9])
+async def test_input_that_cannot_be_counts_in_no_sum(port: int) -> None:
+    def add(request: Fields, right: Fields) -> Fields:
+        (inverter,) = rig.sim.inverters
+        panel: Fields = {
+            "serial": inverter,
+            "port": port,
+            "power": 1000,
+            "energy_today": 5000,
+            "energy_total": 5000,
+        }
+        return {**right, "panels": [*right["panels"], panel]}  # type: ignore[misc]
+
+    async with make_rig(faults=["missing-total"]) as rig:
+        before = (await rig.dtu.async_poll(EVERYTHING)).snapshot
+        with answers(A311, add):
+            after = (await rig.dtu.async_poll(EVERYTHING)).snapshot
+        assert after == before
+
+
 # -- generations ----------------------------------------------------------------------
 
 

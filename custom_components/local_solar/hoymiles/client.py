@@ -441,6 +441,8 @@ class Session:
 
         ``extension`` is for storage gateways: the reply must be of the same one.
         """
+        # What came before the question is not the answer to it.
+        self._waiting.clear()
         sequence = self._client.next_sequence()
         payload = messages.encode(command.request, fields)
         request = Frame(command.id, sequence, payload, extension)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .client import DtuClient, Session
-from .errors import EvictedError, SilentError
+from .errors import EvictedError, MessageError, SilentError
 from .inventory import Inventory, Stocktaking
 from .records import AppInfo, RealData
 from .serial_number import normalise_dtu
@@ -26,9 +26,11 @@ async def async_identify(client: DtuClient) -> AnyInventory:
 
 
 def inventory_of(info: AppInfo) -> Inventory:
-    """Return what a DTU says is behind it."""
+    """Return what a DTU says is behind it. Raises ``MessageError`` if it has no name."""
+    if not (serial := normalise_dtu(info.dtu_serial)):
+        raise MessageError("it does not say who it is")
     nothing = RealData("", 0, 1, 0, (), (), (), 0, 0)
-    stock = Stocktaking(Inventory(serial=normalise_dtu(info.dtu_serial)))
+    stock = Stocktaking(Inventory(serial=serial))
     return stock.take(info, nothing)
 
 
