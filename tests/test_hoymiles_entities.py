@@ -264,6 +264,24 @@ async def test_controls_take_the_place_of_what_was_shown_when_writing_is_on(
         assert {record.action for record in there.dtu.commands} <= {50}
 
 
+async def test_what_is_read_before_a_change_is_shown_at_once(
+    hass: HomeAssistant, integrated: Reached, device_registry: dr.DeviceRegistry
+) -> None:
+    entry = await set_up_writable(hass, integrated)
+    device = device_registry.async_get_device_by_identifier(
+        (DOMAIN, INVERTER), entry.entry_id
+    )
+    assert device is not None
+    assert states(hass, INVERTER)["temporary_power_limit"] == "800.0"
+    (inverter,) = integrated.dtu.inverters.values()
+    inverter.temporary_limit = 4000
+    await act(
+        hass, "preview_write", device, register="temporary_power_limit", value=600
+    )
+    assert states(hass, INVERTER)["temporary_power_limit"] == "400.0"
+    assert states(hass, INVERTER)["active_power_limit"] == "50.0"
+
+
 async def test_storage_gateway_says_that_it_has_no_settings(
     hass: HomeAssistant, device_registry: dr.DeviceRegistry, socket_enabled: None
 ) -> None:
