@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
+import time
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -13,6 +14,10 @@ import aiohttp
 from .errors import DemoError
 
 LANGUAGE: Final = "en"
+
+FORSAKEN: Final = 30.0
+"""Seconds after which a websocket is not used again: Home Assistant hangs up on who does not
+answer its pings, and nobody does while tests look at something else."""
 
 type Json = Mapping[str, Any]
 """A decoded JSON object."""
@@ -117,6 +122,7 @@ class Client:
         self._turn = asyncio.Lock()
         self._token = ""
         self._last_id = 0
+        self._used_at = 0.0
 
     async def __aenter__(self) -> Self:
         """Do nothing: connections are made when they are needed."""
@@ -369,6 +375,8 @@ class Client:
 
     async def _answer_to(self, command: Json) -> Json:
         """Send a command and return its answer, past those nobody waited for any more."""
+        if time.monotonic() - self._used_at > FORSAKEN:
+            await self.disconnect()
         if self._socket is None or self._socket.closed:
             self._socket = await self._connect()
             self._last_id = 0
@@ -377,6 +385,7 @@ class Client:
         while True:
             answer: Json = await self._socket.receive_json(timeout=30)
             if answer["id"] == self._last_id:
+                self._used_at = time.monotonic()
                 return answer
 
     @asynccontextmanager

@@ -381,7 +381,7 @@ def seconds_until_poll(hass: HomeAssistant) -> float:
 def assert_leaves_free(due: float, minutes: int) -> None:
     """Compare the time of a poll with the window around a report, to the second."""
     into = due % (60 * minutes)
-    assert 40 - 1 <= into <= 60 * minutes - 10 + 1, into
+    assert 40 - 1 <= into <= 60 * minutes - 35 + 1, into
 
 
 async def poll_times(
@@ -416,7 +416,7 @@ async def test_polls_leave_the_time_around_reports_to_the_cloud(
     # It is not polled less often than it must.
     gaps = [later - earlier for earlier, later in pairwise(times)]
     assert min(gaps) >= interval - 1.5
-    assert max(gaps) <= interval + 50 + 1.5
+    assert max(gaps) <= interval + 75 + 1.5
     assert len([gap for gap in gaps if gap > interval + 1.5]) <= len(gaps) / 2
 
 
@@ -431,7 +431,7 @@ async def test_dtu_that_reports_every_15_minutes_is_left_alone_every_15_minutes(
     for due in times:
         assert_leaves_free(due, 15)
     # Not so at the other multiples of 5 minutes.
-    assert [due for due in times if due % 300 < 40 or due % 300 > 290]
+    assert [due for due in times if due % 300 < 40 or due % 300 > 265]
     assert len(times) >= 33
 
 
@@ -455,7 +455,7 @@ async def test_leaving_the_cloud_its_time_can_be_switched_off(
     times = await poll_times(hass, freezer, integrated, 0.25)
     gaps = [later - earlier for earlier, later in pairwise(times)]
     assert max(gaps) <= 36
-    assert [due for due in times if due % 300 < 40 or due % 300 > 290]
+    assert [due for due in times if due % 300 < 40 or due % 300 > 265]
 
 
 @pytest.mark.usefixtures("few_entities")

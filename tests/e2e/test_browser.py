@@ -272,3 +272,7 @@ def test_a_dtu_is_added_by_clicking(
     page.take_picture("hoymiles-device-page")
     assert re.fullmatch(r"\d{3}(\.\d)? W", page.value_of("Output power"))
     assert page.value_of("Connection") == "Connected"
+
+
+def test_nothing_of_this_is_complained_about(house: House) -> None:
+    assert house.home_assistant.complaints == []

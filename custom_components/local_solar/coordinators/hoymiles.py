@@ -32,10 +32,10 @@ from ..points import Device, PointId, Value
 from ..write_gate import Driver
 from .base import AsleepError, LocalSolarConfigEntry, LocalSolarCoordinator
 
-FREE_BEFORE: Final = 10
+FREE_BEFORE: Final = 35
 FREE_AFTER: Final = 40
 """Seconds around a report to the maker's cloud in which a DTU is left alone: with a
-connection of ours open it does not report."""
+connection of ours open it does not report, and seemingly not for half a minute after one."""
 
 USUAL_UPLOAD_INTERVAL: Final = 5
 """Minutes between these reports as long as the DTU has not said; every multiple of the 15 of
