@@ -44,14 +44,13 @@ def added_up(shown: Iterable[float]) -> float:
 
 
 @pytest.mark.usefixtures("socket_enabled")
-@pytest.mark.parametrize("restarts", [False, True])
 @pytest.mark.parametrize(
-    ("inventory", "encrypt", "fault"),
+    ("inventory", "encrypt", "fault", "restarts"),
     [
-        (INTEGRATED, True, ""),
-        (STICK, False, ""),
-        (STICK, False, "missing-total"),
-        (STICK, False, "no-real-data-new"),
+        (INTEGRATED, True, "", False),
+        (INTEGRATED, True, "", True),
+        (STICK, False, "missing-total", False),
+        (STICK, False, "no-real-data-new", True),
     ],
 )
 async def test_day_adds_up_to_what_was_produced(

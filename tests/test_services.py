@@ -40,6 +40,8 @@ from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.exceptions import ServiceValidationError, Unauthorized
 from homeassistant.helpers import device_registry as dr, issue_registry as ir
+from homeassistant.helpers.service import async_get_all_descriptions
+from homeassistant.setup import async_setup_component
 
 from .common import HOST, TL_XH, Network, coordinator_of, pass_time, set_up, setup_state
 from .writing_helpers import (
@@ -1162,3 +1164,13 @@ async def test_device_that_sleeps_may_be_asked(
     unit.answer()
     response = await act(hass, "set_register", device, **ARGUMENTS["set_register"])
     assert response["outcome"] == "written"
+
+
+async def test_home_assistant_can_read_the_descriptions_of_all_actions(
+    hass: HomeAssistant,
+) -> None:
+    """One option that a selector does not know, and no action has any field left."""
+    assert await async_setup_component(hass, DOMAIN, {})
+    descriptions = (await async_get_all_descriptions(hass))[DOMAIN]
+    assert descriptions.keys() == ACTIONS.keys()
+    assert all(description["fields"] for description in descriptions.values())
