@@ -19,6 +19,7 @@ from custom_components.local_solar.const import (
 )
 from custom_components.local_solar.coordinators.hoymiles import HoymilesCoordinator
 from custom_components.local_solar.hoymiles.client import DtuClient
+from custom_components.local_solar.hoymiles.dtu import Dtu
 from custom_components.local_solar.hoymiles.probe import async_identify
 from homeassistant.core import HomeAssistant
 from homeassistant.util import dt as dt_util
@@ -100,3 +101,10 @@ def coordinator_of(entry: MockConfigEntry) -> HoymilesCoordinator:
     coordinator = entry.runtime_data
     assert isinstance(coordinator, HoymilesCoordinator)
     return coordinator
+
+
+def dtu_of(entry: MockConfigEntry) -> Dtu:
+    """Return the driver of an entry with microinverters that is set up."""
+    dtu = coordinator_of(entry).dtu
+    assert isinstance(dtu, Dtu)
+    return dtu

@@ -37,6 +37,7 @@ from .hoymiles_helpers import (
     STORAGE,
     Reached,
     coordinator_of,
+    dtu_of,
     impatient,
     make_entry,
     reached,
@@ -665,7 +666,7 @@ async def test_end_of_the_last_event_is_told(
     fired.clear()
     integrated.dtu.advance(60)
     integrated.dtu.end_alarm(46)
-    coordinator_of(entry).dtu.hurry()
+    dtu_of(entry).hurry()
     await poll(hass, entry)
     assert fired == [("cleared", None, None)]
     assert summary(hass) == ("converter_overvoltage", "off")

@@ -10,7 +10,7 @@ from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 from simulators import hoymiles_replies as replies
 from tests.common import pass_time
-from tests.hoymiles_helpers import coordinator_of, reached, set_up
+from tests.hoymiles_helpers import coordinator_of, dtu_of, reached, set_up
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
 
@@ -30,7 +30,7 @@ async def test_answer_without_content_does_not_lose_the_dtu(
             "AppInfoRequest", "AppInfoReply", lambda dtu, request, trouble: {}
         )
         with patch.dict(replies.HANDLERS, {0xA301: empty}):
-            coordinator_of(entry).dtu.hurry()
+            dtu_of(entry).hurry()
             await coordinator_of(entry).async_refresh()
         for _ in range(3):
             await pass_time(hass, freezer, POLL)

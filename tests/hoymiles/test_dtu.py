@@ -516,13 +516,7 @@ async def test_events_on_several_pages_are_all_taken() -> None:
         assert len(rig.sim.asked(A304)) == 3
 
 
-# -- looks and probes -----------------------------------------------------------------
-
-
-async def test_probe_asks_only_who_is_there() -> None:
-    async with make_rig() as rig:
-        await rig.dtu.async_probe()
-        assert rig.sim.asked() == [A301]
+# -- looks -----------------------------------------------------------------
 
 
 async def test_look_tells_what_is_held_now() -> None:

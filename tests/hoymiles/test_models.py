@@ -21,7 +21,6 @@ from custom_components.local_solar.hoymiles.models import (
     inverter_software,
     is_three_phase_meter,
     meter_model,
-    radio_version,
 )
 
 FACTS: Final = Path(__file__).parents[3] / "shared" / "facts"
@@ -279,16 +278,10 @@ def test_versions_of_an_inverter() -> None:
     assert inverter_hardware(0x100) == "00.04.00"
 
 
-def test_versions_of_the_two_kinds_of_radio() -> None:
-    assert radio_version(0x0010_2305) == "01.02.03.05"
-    assert radio_version(0x0001_2305, high_frequency=True) == "01.02.03.05"
-
-
 FORMATS: Final[dict[str, Callable[[int | None], str | None]]] = {
     "dtu": dtu_version,
     "inverter_software": inverter_software,
     "inverter_hardware": inverter_hardware,
-    "radio": radio_version,
 }
 
 each_format = pytest.mark.parametrize("text_of", FORMATS.values(), ids=FORMATS)

@@ -328,7 +328,7 @@ async def test_another_gateway_at_the_address_is_noticed(
     assert raised.value.found == "430193100099"
     assert not fake.requests(STORAGE_DATA)
     with pytest.raises(WrongDtuError):
-        await gateway.async_probe()
+        await gateway.async_identify()
 
 
 async def test_the_inventory_alone_tells_which_gateway_it_must_be(
@@ -373,7 +373,7 @@ async def test_nobody_is_there() -> None:
     async with listening(FakeGateway()) as port:
         pass
     with pytest.raises(UnreachableError):
-        await gateway_at(port, KNOWN).async_probe()
+        await gateway_at(port, KNOWN).async_identify()
 
 
 # -- what a poll brings ---------------------------------------------------------------
@@ -429,22 +429,6 @@ async def test_values_come_at_each_poll_and_lists_now_and_then(
     clock[0] += 600
     await gateway.async_poll(())
     assert len(fake.requests(STORAGE_REGISTRY)) == len(fake.requests(GATEWAY_INFO)) == 2
-
-
-async def test_everything_is_asked_again_in_a_hurry(
-    fake: FakeGateway, gateway: StorageGateway
-) -> None:
-    await gateway.async_poll(())
-    gateway.hurry()
-    await gateway.async_poll(())
-    assert len(fake.requests(STORAGE_REGISTRY)) == len(fake.requests(GATEWAY_INFO)) == 2
-
-
-async def test_a_probe_asks_just_one_question(
-    fake: FakeGateway, gateway: StorageGateway
-) -> None:
-    await gateway.async_probe()
-    assert [asked.command for asked in fake.asked] == [GATEWAY_INFO.id]
 
 
 async def test_all_pages_are_put_together(
@@ -712,35 +696,38 @@ async def test_a_battery_that_is_known_stays_while_it_does_not_answer(
 
 
 async def test_an_inverter_is_gone_when_several_lists_have_left_it_out(
-    several: FakeGateway, gateway: StorageGateway, impatient: None
+    several: FakeGateway,
+    gateway: StorageGateway,
+    clock: list[float],
+    impatient: None,
 ) -> None:
     await gateway.async_poll(())
     several.inverters.pop(0)
     several.wired = (SECOND, THIRD)
     del several.values[INVERTER]
     for left in (3,) * (GONE_AFTER - 1) + (2,):
-        gateway.hurry()
+        clock[0] += 600
         await gateway.async_poll(())
         assert len(gateway.inventory.inverters) == left
 
 
 async def test_an_inverter_of_either_list_is_not_gone(
-    several: FakeGateway, gateway: StorageGateway
+    several: FakeGateway, gateway: StorageGateway, clock: list[float]
 ) -> None:
     several.wired = (INVERTER,)
     several.inverters.pop(0)
     for _ in range(GONE_AFTER + 1):
-        gateway.hurry()
+        clock[0] += 600
         await gateway.async_poll(())
     assert len(gateway.inventory.inverters) == 3
 
 
 async def test_an_empty_list_is_not_believed(
-    fake: FakeGateway, gateway: StorageGateway
+    fake: FakeGateway, gateway: StorageGateway, clock: list[float]
 ) -> None:
     fake.inverters, fake.wired = [], ()
     for _ in range(GONE_AFTER + 1):
-        gateway.hurry()
+        clock[0] += 600
         await gateway.async_poll(())
     assert gateway.inventory == KNOWN
 

@@ -9,6 +9,7 @@ import pytest
 
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
 from custom_components.local_solar.hoymiles import points as dtu_points
+from custom_components.local_solar.hoymiles.points import Row
 from custom_components.local_solar.hoymiles.storage_points import (
     BATTERY,
     BATTERY_FLOW,
@@ -19,7 +20,6 @@ from custom_components.local_solar.hoymiles.storage_points import (
     OUTPUT,
     PRODUCTION,
     PV,
-    StorageRow,
     battery_rows,
     battery_values,
     eps_rows,
@@ -68,7 +68,7 @@ PLACES: Final = (
 """Rows, and the record that they are of."""
 
 
-def shown(rows: tuple[StorageRow, ...]) -> set[str]:
+def shown(rows: tuple[Row, ...]) -> set[str]:
     return {row.point.key for row in rows if row.point.visibility is Visibility.SHOWN}
 
 
@@ -119,7 +119,7 @@ def test_each_name_and_key_is_there_once() -> None:
 
 
 @pytest.mark.parametrize(("rows", "record"), PLACES)
-def test_each_row_has_a_field(rows: tuple[StorageRow, ...], record: type[Any]) -> None:
+def test_each_row_has_a_field(rows: tuple[Row, ...], record: type[Any]) -> None:
     names = (
         {field.name for field in fields_of(record)}
         if is_dataclass(record)

@@ -212,10 +212,6 @@ class Dtu:
             meter_factor=self._meter_factor,
         )
 
-    async def async_probe(self) -> None:
-        """Ask a silent DTU just who it is. Raises ``DtuError``."""
-        await self.client.async_in_session(self._async_info)
-
     async def async_look(self) -> Known:
         """Ask for all that tells what the settings are. Raises ``DtuError``."""
 

@@ -310,18 +310,5 @@ def inverter_hardware(version: int | None) -> str | None:
     return _dotted(number >> 11, number >> 6 & 31, number & 63)
 
 
-def radio_version(version: int | None, *, high_frequency: bool = False) -> str | None:
-    """Return the version of a DTU's radio, ``None`` if it tells none.
-
-    Radios below 1 GHz and those at 2.4 GHz (``high_frequency``) place the first
-    part differently; the number does not say which it is.
-    """
-    if not version:
-        return None
-    number = version & 0xFFFF_FFFF
-    first = number >> (16 if high_frequency else 20)
-    return _dotted(first, number >> 12 & 15, number >> 8 & 15, number & 255)
-
-
 def _dotted(*parts: int) -> str:
     return ".".join(f"{part:02}" for part in parts)

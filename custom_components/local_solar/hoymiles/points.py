@@ -4,7 +4,7 @@ Scales are those of the messages, checked with samples of the field: voltages 0.
 currents 0.01 A, powers 0.1 W, energies 1 Wh; a meter counts in 10 W and 10 Wh.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import ceil
@@ -27,32 +27,48 @@ class Row:
     """Steps of the raw integer in one unit."""
     times: int = 1
     """Units in one step, where that is more."""
+    never_zero: bool = False
+    """Whether a 0 can only mean that it was not sent."""
 
     def value(self, raw: int) -> int | float:
         """Return the value in the point's unit."""
         return raw * self.times if self.per_unit == 1 else raw / self.per_unit
 
+    def reads(self, raw: int) -> bool:
+        """Return whether a raw integer is a value of the point.
+
+        A counter that is 0 may be one that was not sent, and would look like a reset.
+        """
+        if self.point.quantity.is_counter:
+            return raw > 0
+        return raw != 0 or not self.never_zero
+
 
 # -- quantities as they occur -----------------------------------------------------------
 
 
-def _power_point(key: str, name: str, visibility: Visibility = _OFFERED) -> Point:
+def power_point(key: str, name: str, visibility: Visibility = _OFFERED) -> Point:
+    """Return a point that holds a power in W."""
     return Point(
         key=key, name=name, quantity=Quantity.POWER, unit="W", visibility=visibility
     )
 
 
-def _power(key: str, name: str, field: str, visibility: Visibility = _OFFERED) -> Row:
-    return Row(point=_power_point(key, name, visibility), field=field, per_unit=10)
-
-
-def _meter_power(
-    key: str, name: str, field: str, visibility: Visibility = _OFFERED
+def power(
+    key: str,
+    name: str,
+    field: str,
+    visibility: Visibility = _OFFERED,
+    *,
+    per_unit: int = 10,
+    times: int = 1,
 ) -> Row:
-    return Row(point=_power_point(key, name, visibility), field=field, times=10)
+    """Return the row of a power, in steps of 0.1 W unless told otherwise."""
+    point = power_point(key, name, visibility)
+    return Row(point=point, field=field, per_unit=per_unit, times=times)
 
 
-def _energy(
+def energy(
     key: str,
     name: str,
     field: str,
@@ -60,6 +76,7 @@ def _energy(
     *,
     per_unit: int = 1000,
 ) -> Row:
+    """Return the row of a counter in kWh, in steps of 1 Wh unless told otherwise."""
     quantity = (
         Quantity.ENERGY_TODAY if key.endswith("_today") else Quantity.ENERGY_TOTAL
     )
@@ -74,25 +91,79 @@ def _energy(
     return Row(point=point, field=field, per_unit=per_unit)
 
 
-def _voltage(
+def voltage(
     key: str,
     name: str,
     field: str,
     visibility: Visibility = _OFFERED,
     *,
     per_unit: int = 10,
+    never_zero: bool = False,
 ) -> Row:
+    """Return the row of a voltage, in steps of 0.1 V unless told otherwise."""
     point = Point(
         key=key, name=name, quantity=Quantity.VOLTAGE, unit="V", visibility=visibility
+    )
+    return Row(point=point, field=field, per_unit=per_unit, never_zero=never_zero)
+
+
+def current(
+    key: str, name: str, field: str, *, unit: str = "A", per_unit: int = 100
+) -> Row:
+    """Return the row of a current, in steps of 0.01 A unless told otherwise."""
+    point = Point(
+        key=key, name=name, quantity=Quantity.CURRENT, unit=unit, visibility=_OFFERED
     )
     return Row(point=point, field=field, per_unit=per_unit)
 
 
-def _current(key: str, name: str, field: str) -> Row:
+def temperature(
+    key: str,
+    name: str,
+    field: str,
+    visibility: Visibility = _OFFERED,
+    *,
+    never_zero: bool = False,
+) -> Row:
+    """Return the row of a temperature, in steps of 0.1 °C."""
     point = Point(
-        key=key, name=name, quantity=Quantity.CURRENT, unit="A", visibility=_OFFERED
+        key=key,
+        name=name,
+        quantity=Quantity.TEMPERATURE,
+        unit="°C",
+        visibility=visibility,
     )
-    return Row(point=point, field=field, per_unit=100)
+    return Row(point=point, field=field, per_unit=10, never_zero=never_zero)
+
+
+def frequency(*, never_zero: bool = False) -> Row:
+    """Return the row of the grid's frequency, in steps of 0.01 Hz."""
+    point = Point(
+        key="grid_frequency",
+        name="Grid frequency",
+        quantity=Quantity.FREQUENCY,
+        unit="Hz",
+        visibility=_OFFERED,
+    )
+    return Row(point=point, field="frequency", per_unit=100, never_zero=never_zero)
+
+
+def reactive_power(key: str, name: str, *, per_unit: int = 10) -> Row:
+    """Return the row of a reactive power, in steps of 0.1 var unless told otherwise."""
+    point = Point(
+        key=key,
+        name=name,
+        quantity=Quantity.REACTIVE_POWER,
+        unit="var",
+        visibility=_OFFERED,
+    )
+    return Row(point=point, field="reactive_power", per_unit=per_unit)
+
+
+def code(key: str, name: str, field: str) -> Row:
+    """Return the row of a number that only a manual explains."""
+    point = Point(key=key, name=name, quantity=Quantity.CODE, visibility=_OFFERED)
+    return Row(point=point, field=field)
 
 
 def _power_factor(key: str, name: str, field: str) -> Row:
@@ -102,51 +173,28 @@ def _power_factor(key: str, name: str, field: str) -> Row:
     return Row(point=point, field=field, per_unit=1000)
 
 
+def numbered(rows: Iterable[Row], number: int) -> Iterator[Row]:
+    """Go through rows with the number of what they are of, counted from 1."""
+    for row in rows:
+        key = row.point.key.format(n=number)
+        yield replace(row, point=replace(row.point, key=key, index=number))
+
+
 # -- sums that are made here ------------------------------------------------------------
 
-AC_POWER: Final = _power_point("ac_power", "Output power", _SHOWN)
-ENERGY_TODAY: Final = _energy("energy_today", "Output energy today", "", _SHOWN).point
-ENERGY_TOTAL: Final = _energy("energy_total", "Output energy total", "", _SHOWN).point
-PV_POWER: Final = _power_point("pv_power", "PV power")
+AC_POWER: Final = power_point("ac_power", "Output power", _SHOWN)
+ENERGY_TODAY: Final = energy("energy_today", "Output energy today", "", _SHOWN).point
+ENERGY_TOTAL: Final = energy("energy_total", "Output energy total", "", _SHOWN).point
+PV_POWER: Final = power_point("pv_power", "PV power")
 
 # -- inverters --------------------------------------------------------------------------
 
 _ANY_INVERTER: Final = (
     Row(point=AC_POWER, field="active_power", per_unit=10),
-    Row(
-        point=Point(
-            key="reactive_power",
-            name="Reactive power",
-            quantity=Quantity.REACTIVE_POWER,
-            unit="var",
-            visibility=_OFFERED,
-        ),
-        field="reactive_power",
-        per_unit=10,
-    ),
+    reactive_power("reactive_power", "Reactive power"),
     _power_factor("power_factor", "Power factor", "power_factor"),
-    Row(
-        point=Point(
-            key="grid_frequency",
-            name="Grid frequency",
-            quantity=Quantity.FREQUENCY,
-            unit="Hz",
-            visibility=_OFFERED,
-        ),
-        field="frequency",
-        per_unit=100,
-    ),
-    Row(
-        point=Point(
-            key="inverter_temperature",
-            name="Inverter temperature",
-            quantity=Quantity.TEMPERATURE,
-            unit="°C",
-            visibility=_SHOWN,
-        ),
-        field="temperature",
-        per_unit=10,
-    ),
+    frequency(),
+    temperature("inverter_temperature", "Inverter temperature", "temperature", _SHOWN),
     Row(
         point=Point(
             key="event_count",
@@ -160,21 +208,21 @@ _ANY_INVERTER: Final = (
 
 SINGLE_PHASE: Final = (
     *_ANY_INVERTER,
-    _voltage("grid_l1_voltage", "Grid L1 voltage", "voltage", _SHOWN),
-    _current("grid_l1_current", "Grid L1 current", "current"),
+    voltage("grid_l1_voltage", "Grid L1 voltage", "voltage", _SHOWN),
+    current("grid_l1_current", "Grid L1 current", "current"),
 )
 
 THREE_PHASE: Final = (
     *_ANY_INVERTER,
-    _voltage("grid_l1_voltage", "Grid L1 voltage", "voltage_a", _SHOWN),
-    _voltage("grid_l2_voltage", "Grid L2 voltage", "voltage_b", _SHOWN),
-    _voltage("grid_l3_voltage", "Grid L3 voltage", "voltage_c", _SHOWN),
-    _voltage("grid_l1_l2_voltage", "Grid L1-L2 voltage", "voltage_ab"),
-    _voltage("grid_l2_l3_voltage", "Grid L2-L3 voltage", "voltage_bc"),
-    _voltage("grid_l3_l1_voltage", "Grid L3-L1 voltage", "voltage_ca"),
-    _current("grid_l1_current", "Grid L1 current", "current_a"),
-    _current("grid_l2_current", "Grid L2 current", "current_b"),
-    _current("grid_l3_current", "Grid L3 current", "current_c"),
+    voltage("grid_l1_voltage", "Grid L1 voltage", "voltage_a", _SHOWN),
+    voltage("grid_l2_voltage", "Grid L2 voltage", "voltage_b", _SHOWN),
+    voltage("grid_l3_voltage", "Grid L3 voltage", "voltage_c", _SHOWN),
+    voltage("grid_l1_l2_voltage", "Grid L1-L2 voltage", "voltage_ab"),
+    voltage("grid_l2_l3_voltage", "Grid L2-L3 voltage", "voltage_bc"),
+    voltage("grid_l3_l1_voltage", "Grid L3-L1 voltage", "voltage_ca"),
+    current("grid_l1_current", "Grid L1 current", "current_a"),
+    current("grid_l2_current", "Grid L2 current", "current_b"),
+    current("grid_l3_current", "Grid L3 current", "current_c"),
 )
 
 ACTIVE_LIMIT: Final = Point(
@@ -229,28 +277,18 @@ EVENT_POINTS: Final = (LAST_EVENT, PROBLEM, ALARMS)
 # -- DC inputs --------------------------------------------------------------------------
 
 _INPUT: Final = (
-    _power("pv{n}_power", "PV{n} power", "power", _SHOWN),
-    _voltage("pv{n}_voltage", "PV{n} voltage", "voltage"),
-    _current("pv{n}_current", "PV{n} current", "current"),
-    _energy("pv{n}_energy_today", "PV{n} energy today", "energy_today", _SHOWN),
-    _energy("pv{n}_energy_total", "PV{n} energy total", "energy_total", _SHOWN),
-    Row(
-        point=Point(
-            key="pv{n}_status",
-            name="PV{n} status code",
-            quantity=Quantity.CODE,
-            visibility=_OFFERED,
-        ),
-        field="status_code",
-    ),
+    power("pv{n}_power", "PV{n} power", "power", _SHOWN),
+    voltage("pv{n}_voltage", "PV{n} voltage", "voltage"),
+    current("pv{n}_current", "PV{n} current", "current"),
+    energy("pv{n}_energy_today", "PV{n} energy today", "energy_today", _SHOWN),
+    energy("pv{n}_energy_total", "PV{n} energy total", "energy_total", _SHOWN),
+    code("pv{n}_status", "PV{n} status code", "status_code"),
 )
 
 
 def input_rows(port: int) -> Iterator[Row]:
     """Go through the rows of one DC input, counted from 1."""
-    for row in _INPUT:
-        key = row.point.key.format(n=port)
-        yield replace(row, point=replace(row.point, key=key, index=port))
+    return numbered(_INPUT, port)
 
 
 # -- meter ------------------------------------------------------------------------------
@@ -259,21 +297,25 @@ def input_rows(port: int) -> Iterator[Row]:
 def _meter_phase(phase: int, letter: str) -> tuple[Row, ...]:
     key, name = f"grid_l{phase}", f"Grid L{phase}"
     return (
-        _meter_power(f"{key}_active_power", f"{name} power", f"power_{letter}"),
-        _voltage(
-            f"{key}_voltage", f"{name} voltage", f"voltage_{letter}", per_unit=100
+        power(
+            f"{key}_active_power",
+            f"{name} power",
+            f"power_{letter}",
+            per_unit=1,
+            times=10,
         ),
-        _current(f"{key}_current", f"{name} current", f"current_{letter}"),
+        voltage(f"{key}_voltage", f"{name} voltage", f"voltage_{letter}", per_unit=100),
+        current(f"{key}_current", f"{name} current", f"current_{letter}"),
         _power_factor(
             f"{key}_power_factor", f"{name} power factor", f"power_factor_{letter}"
         ),
-        _energy(
+        energy(
             f"{key}_import_energy_total",
             f"{name} import energy total",
             f"energy_import_{letter}",
             per_unit=100,
         ),
-        _energy(
+        energy(
             f"{key}_export_energy_total",
             f"{name} export energy total",
             f"energy_export_{letter}",
@@ -282,22 +324,24 @@ def _meter_phase(phase: int, letter: str) -> tuple[Row, ...]:
     )
 
 
-GRID_POWER: Final = _meter_power("grid_power", "Grid power", "power_total", _SHOWN)
+GRID_POWER: Final = power(
+    "grid_power", "Grid power", "power_total", _SHOWN, per_unit=1, times=10
+)
 """Negative while the grid is fed."""
-GRID_IMPORT_POWER: Final = _power_point("grid_import_power", "Grid import power")
-GRID_EXPORT_POWER: Final = _power_point("grid_export_power", "Grid export power")
+GRID_IMPORT_POWER: Final = power_point("grid_import_power", "Grid import power")
+GRID_EXPORT_POWER: Final = power_point("grid_export_power", "Grid export power")
 
 METER: Final = (
     GRID_POWER,
     _power_factor("power_factor", "Power factor", "power_factor_total"),
-    _energy(
+    energy(
         "grid_import_energy_total",
         "Grid import energy total",
         "energy_import_total",
         _SHOWN,
         per_unit=100,
     ),
-    _energy(
+    energy(
         "grid_export_energy_total",
         "Grid export energy total",
         "energy_export_total",

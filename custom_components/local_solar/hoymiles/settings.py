@@ -37,6 +37,7 @@ from .devices import devices
 from .dtu import Dtu
 from .errors import DtuError, RefusedCommandError, WrongDtuError
 from .inventory import Inverter
+from .records import AppInfo
 from .serial_number import as_text as serial_text, normalise_dtu
 from .snapshot import Known, active_limit, dtu_id, is_on, stored_limit
 
@@ -46,6 +47,12 @@ PROVED_FOR: Final = 5.0
 ROUNDING: Final = 0.015
 """Share of the rated power by which a limit may read back otherwise: some firmware rounds
 to whole percent."""
+
+
+_TOLERANCE: Final = 1e-6
+"""A value may be off by so much of a step: templates calculate."""
+
+_DECIMALS: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,17 +135,20 @@ class _Settings(ABC):
 
     async def _async_prove(self, session: Session) -> None:
         """Make sure that the right DTU answers and still has the inverter."""
-        info = await session.async_app_info()
+        if (doubt := self._doubt_about(await session.async_app_info())) is not None:
+            raise NotIdentifiedError(doubt)
+        self._proved_at = time.monotonic()
+
+    def _doubt_about(self, info: AppInfo) -> str | None:
+        """Return why this may not be the right DTU with the inverter, ``None`` if it is."""
         if normalise_dtu(info.dtu_serial) != self._dtu.inventory.serial:
             # Another one was told apart already: this one does not say who it is.
-            raise NotIdentifiedError("the DTU leaves its serial number out")
+            return "the DTU leaves its serial number out"
         listed = {inverter.serial for inverter in info.inverters}
         for serial in self._serials():
             if serial not in listed:
-                raise NotIdentifiedError(
-                    f"the DTU does not list {serial_text(serial)} any more"
-                )
-        self._proved_at = time.monotonic()
+                return f"the DTU does not list {serial_text(serial)} any more"
+        return None
 
     async def async_read(self, key: str) -> Reading:
         """Ask what the device holds. Raises ``DeviceError``."""
@@ -149,18 +159,14 @@ class _Settings(ABC):
             known = await self._dtu.async_look()
         except DtuError as err:
             raise _failure(err) from err
-        self._check_listed(known)
+        assert known.info is not None
+        if self._doubt_about(known.info) is None:
+            self._proved_at = time.monotonic()
         value = self._value(key, known)
         assert point.setting is not None
         return Reading(
             value=value, raw=_raw(key, value), persistent=point.setting.persistent
         )
-
-    def _check_listed(self, known: Known) -> None:
-        assert known.info is not None
-        listed = {inverter.serial for inverter in known.info.inverters}
-        if listed.issuperset(self._serials()):
-            self._proved_at = time.monotonic()
 
     # -- changing -----------------------------------------------------------------
 
@@ -205,12 +211,10 @@ class _Settings(ABC):
             await self._dtu.client.async_in_session(give, again=False)
         except RefusedCommandError as err:
             raise RefusedError(str(err)) from err
-        except WrongDtuError as err:
+        except DtuError as err:
             if is_sent:
                 raise DeviceError(str(err)) from err
-            raise _failure(err) from err
-        except DtuError as err:
-            raise (DeviceError if is_sent else NotSentError)(str(err)) from err
+            raise _failure(err, NotSentError) from err
         finally:
             self._dtu.hurry()
         # A DTU that restarts is not there to tell what became of it.
@@ -357,20 +361,16 @@ def _checked(point: Point, wanted: Wanted) -> Value:
     return round(round(steps) * rule.step, _DECIMALS)
 
 
-_TOLERANCE: Final = 1e-6
-_DECIMALS: Final = 6
-
-
 def _invalid(kind: str, point: Point, wanted: Wanted, why: str) -> InvalidValueError:
     return InvalidValueError(
         kind, why, register=point.key, value=as_text(wanted, point.unit)
     )
 
 
-def _failure(err: DtuError) -> WriteError:
+def _failure(
+    err: DtuError, otherwise: type[DeviceError | NotSentError] = DeviceError
+) -> WriteError:
     """Return what an error means for what was to be written."""
-    match err:
-        case WrongDtuError():
-            return WrongDeviceError(err.expected, err.found)
-        case _:
-            return DeviceError(str(err))
+    if isinstance(err, WrongDtuError):
+        return WrongDeviceError(err.expected, err.found)
+    return otherwise(str(err))

@@ -105,12 +105,10 @@ def _was_asked(sample: InverterSample) -> bool:
 
 
 def _dtu(known: Known) -> Values:
-    values: Values = {
-        points.AC_POWER.key: _total_power(known),
-        points.ENERGY_TODAY.key: _total_today(known),
-    }
-    inverters = known.inventory.inverters
-    _add_total(values, known, inverters)
+    values: Values = {points.AC_POWER.key: _total_power(known)}
+    if (energy := _total_today(known)) is not None:
+        values[points.ENERGY_TODAY.key] = energy
+    _add_total(values, known, known.inventory.inverters)
     if (known.info is not None and (signal := known.info.dtu.signal_strength)) or (
         known.config is not None and (signal := known.config.wifi_signal)
     ):
@@ -119,8 +117,6 @@ def _dtu(known: Known) -> Values:
         values[points.CLOUD_CONNECTED.key] = known.network.work_state == 1
     if known.config is not None and (minutes := known.config.upload_interval):
         values[points.UPLOAD_INTERVAL.key] = minutes
-    if values[points.ENERGY_TODAY.key] is None:
-        del values[points.ENERGY_TODAY.key]
     return values
 
 
@@ -216,10 +212,7 @@ def _input(panel: Panel, *, is_linked: bool) -> Values:
     values: Values = {}
     for row in points.input_rows(panel.port):
         raw: int = getattr(panel, row.field)
-        if row.point.quantity.is_counter:
-            if raw > 0:
-                values[row.point.key] = row.value(raw)
-        elif is_linked:
+        if row.reads(raw) and (is_linked or row.point.quantity.is_counter):
             values[row.point.key] = row.value(raw)
     return values
 
@@ -270,14 +263,9 @@ def _meter(meter: Meter, factor: float) -> Values:
         raw: int = getattr(meter, row.field)
         if row.field in _OF_A_PHASE and not getattr(meter, f"voltage_{row.field[-1]}"):
             continue  # a phase that is not wired, or an old DTU, which tells no voltages
-        value = row.value(raw)
-        if row.point.quantity.is_counter:
-            if raw > 0:
-                values[row.point.key] = value * factor
-        elif row.times > 1:
-            values[row.point.key] = value * factor
-        else:
-            values[row.point.key] = value
+        if row.reads(raw):
+            is_scaled = row.times > 1 or row.point.quantity.is_counter
+            values[row.point.key] = row.value(raw) * (factor if is_scaled else 1)
     power = values[points.GRID_POWER.point.key]
     assert isinstance(power, int | float)
     values[points.GRID_IMPORT_POWER.key] = max(0.0, power)

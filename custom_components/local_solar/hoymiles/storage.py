@@ -309,10 +309,6 @@ class StorageGateway:
             failed=dict(self.failed),
         )
 
-    async def async_probe(self) -> None:
-        """Ask a silent gateway just who it is. Raises ``DtuError``."""
-        await self.client.async_in_session(self._async_info, with_key=False)
-
     async def async_identify(self) -> StorageInventory:
         """Ask what it is and what is behind it. Raises ``DtuError``."""
 
@@ -322,10 +318,6 @@ class StorageGateway:
 
         await self.client.async_in_session(ask, with_key=False)
         return self.inventory
-
-    def hurry(self) -> None:
-        """Ask for everything again at the next poll."""
-        self._info_due = self._registry_due = 0.0
 
     def snapshot(self) -> dict[str, dict[str, Value | None]]:
         """Return the values of all devices as far as they are known."""

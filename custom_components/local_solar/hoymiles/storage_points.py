@@ -22,104 +22,36 @@ Left out:
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Final
 
 from ..points import Point, Quantity, Rhythm, Value, Visibility
-from .points import Row
+from .points import (
+    Row,
+    code,
+    current,
+    energy,
+    frequency,
+    numbered,
+    power,
+    reactive_power,
+    temperature,
+    voltage,
+)
 from .storage_records import StorageData
 
 _SHOWN: Final = Visibility.SHOWN
 _OFFERED: Final = Visibility.OFFERED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StorageRow(Row):
-    """A point, and the field of a block that it comes from."""
-
-    never_zero: bool = False
-    """Whether a 0 can only mean that it was not sent."""
-
-    def reads(self, raw: int) -> bool:
-        """Return whether a raw integer is a value of the point.
-
-        A counter that is 0 may be one that was not sent, and would look like a reset.
-        """
-        if self.point.quantity.is_counter:
-            return raw > 0
-        return raw != 0 or not self.never_zero
+# -- quantities in the steps of a gateway -------------------------------------------------
 
 
-# -- quantities as they occur -----------------------------------------------------------
+def _power(key: str, name: str, field: str, visibility: Visibility = _OFFERED) -> Row:
+    return power(key, name, field, visibility, per_unit=1)
 
 
-def _power(
-    key: str, name: str, field: str, visibility: Visibility = _OFFERED
-) -> StorageRow:
-    point = Point(
-        key=key, name=name, quantity=Quantity.POWER, unit="W", visibility=visibility
-    )
-    return StorageRow(point=point, field=field)
-
-
-def _energy(
-    key: str, name: str, field: str, visibility: Visibility = _OFFERED
-) -> StorageRow:
-    point = Point(
-        key=key,
-        name=name,
-        quantity=Quantity.ENERGY_TODAY,
-        unit="kWh",
-        visibility=visibility,
-        rhythm=Rhythm.ENERGY,
-    )
-    return StorageRow(point=point, field=field, per_unit=10)
-
-
-def _voltage(
-    key: str,
-    name: str,
-    field: str,
-    visibility: Visibility = _OFFERED,
-    *,
-    per_unit: int = 10,
-    never_zero: bool = False,
-) -> StorageRow:
-    point = Point(
-        key=key, name=name, quantity=Quantity.VOLTAGE, unit="V", visibility=visibility
-    )
-    return StorageRow(
-        point=point, field=field, per_unit=per_unit, never_zero=never_zero
-    )
-
-
-def _current(
-    key: str, name: str, field: str, *, per_unit: int = 100, never_zero: bool = False
-) -> StorageRow:
-    point = Point(
-        key=key, name=name, quantity=Quantity.CURRENT, unit="A", visibility=_OFFERED
-    )
-    return StorageRow(
-        point=point, field=field, per_unit=per_unit, never_zero=never_zero
-    )
-
-
-def _temperature(
-    key: str, name: str, field: str, *, never_zero: bool = False
-) -> StorageRow:
-    point = Point(
-        key=key,
-        name=name,
-        quantity=Quantity.TEMPERATURE,
-        unit="°C",
-        visibility=_OFFERED,
-    )
-    return StorageRow(point=point, field=field, per_unit=10, never_zero=never_zero)
-
-
-def _bits(key: str, name: str, field: str) -> StorageRow:
-    point = Point(key=key, name=name, quantity=Quantity.CODE, visibility=_OFFERED)
-    return StorageRow(point=point, field=field)
+def _energy(key: str, name: str, field: str, visibility: Visibility = _OFFERED) -> Row:
+    return energy(key, name, field, visibility, per_unit=10)
 
 
 # -- who feeds whom ---------------------------------------------------------------------
@@ -156,19 +88,17 @@ PV: Final = (
 
 _INPUT: Final = (
     _power("pv{n}_power", "PV{n} power", "power", _SHOWN),
-    _voltage("pv{n}_voltage", "PV{n} voltage", "voltage"),
-    _current("pv{n}_current", "PV{n} current", "current"),
+    voltage("pv{n}_voltage", "PV{n} voltage", "voltage"),
+    current("pv{n}_current", "PV{n} current", "current"),
     _energy("pv{n}_energy_today", "PV{n} energy today", "energy"),
 )
 """Currents are offered only: in the one sample there is, voltage times current is half as
 much again as the power."""
 
 
-def input_rows(number: int) -> Iterator[StorageRow]:
+def input_rows(number: int) -> Iterator[Row]:
     """Go through the rows of one DC input, counted from 1."""
-    for row in _INPUT:
-        key = row.point.key.format(n=number)
-        yield replace(row, point=replace(row.point, key=key, index=number))
+    return numbered(_INPUT, number)
 
 
 # -- energies by where they go ----------------------------------------------------------
@@ -196,24 +126,13 @@ GRID: Final = (
     _energy(
         "grid_export_energy_today", "Grid export energy today", "energy_export", _SHOWN
     ),
-    StorageRow(
-        point=Point(
-            key="grid_frequency",
-            name="Grid frequency",
-            quantity=Quantity.FREQUENCY,
-            unit="Hz",
-            visibility=_OFFERED,
-        ),
-        field="frequency",
-        per_unit=100,
-        never_zero=True,
-    ),
+    frequency(never_zero=True),
 )
 """The energies are sums of the phases, each of which counts by itself: with three of them
 both can grow at the same time, where a meter of the grid operator may take the balance."""
 
 
-def grid_rows(phase: int, *, alone: bool) -> tuple[StorageRow, ...]:
+def grid_rows(phase: int, *, alone: bool) -> tuple[Row, ...]:
     """Return the rows of one phase of the grid, counted from 1.
 
     Currents and powers are offered only: in the one sample they do not fit each other,
@@ -221,19 +140,10 @@ def grid_rows(phase: int, *, alone: bool) -> tuple[StorageRow, ...]:
     """
     key, name = f"grid_l{phase}", f"Grid L{phase}"
     rows = (
-        _voltage(f"{key}_voltage", f"{name} voltage", "voltage", _SHOWN),
-        _current(f"{key}_current", f"{name} current", "current"),
+        voltage(f"{key}_voltage", f"{name} voltage", "voltage", _SHOWN),
+        current(f"{key}_current", f"{name} current", "current"),
         _power(f"{key}_active_power", f"{name} power", "active_power"),
-        StorageRow(
-            point=Point(
-                key=f"{key}_reactive_power",
-                name=f"{name} reactive power",
-                quantity=Quantity.REACTIVE_POWER,
-                unit="var",
-                visibility=_OFFERED,
-            ),
-            field="reactive_power",
-        ),
+        reactive_power(f"{key}_reactive_power", f"{name} reactive power", per_unit=1),
     )
     if alone:
         return rows
@@ -251,7 +161,7 @@ def grid_rows(phase: int, *, alone: bool) -> tuple[StorageRow, ...]:
 # -- loads and backup output ------------------------------------------------------------
 
 
-def load_rows(phase: int) -> tuple[StorageRow, ...]:
+def load_rows(phase: int) -> tuple[Row, ...]:
     """Return the rows of one phase of the loads, counted from 1.
 
     Offered only: whether these are all loads or those at the backup output is not known.
@@ -259,12 +169,12 @@ def load_rows(phase: int) -> tuple[StorageRow, ...]:
     return (_power(f"load_l{phase}_power", f"Load L{phase} power", "active_power"),)
 
 
-def eps_rows(phase: int) -> tuple[StorageRow, ...]:
+def eps_rows(phase: int) -> tuple[Row, ...]:
     """Return the rows of one phase of the backup output, counted from 1."""
     key, name = f"eps_l{phase}", f"EPS L{phase}"
     return (
-        _voltage(f"{key}_voltage", f"{name} voltage", "backup_voltage"),
-        _current(f"{key}_current", f"{name} current", "backup_current"),
+        voltage(f"{key}_voltage", f"{name} voltage", "backup_voltage"),
+        current(f"{key}_current", f"{name} current", "backup_current"),
         _power(f"{key}_active_power", f"{name} power", "backup_power"),
     )
 
@@ -276,14 +186,14 @@ OUTPUT: Final = (_power("ac_power", "Output power", "active_power"),)
 
 INVERTER: Final = (
     # Scale assumed, and older firmware leaves it out.
-    _temperature(
+    temperature(
         "inverter_temperature",
         "Inverter temperature",
         "temperature_inside",
         never_zero=True,
     ),
-    _voltage("bus_voltage", "Bus voltage", "bus_voltage", never_zero=True),
-    StorageRow(
+    voltage("bus_voltage", "Bus voltage", "bus_voltage", never_zero=True),
+    Row(
         point=Point(
             key="pv_isolation",
             name="PV insulation resistance",
@@ -294,23 +204,20 @@ INVERTER: Final = (
         field="insulation_resistance",
         never_zero=True,
     ),
-    StorageRow(
-        point=Point(
-            key="leakage_current",
-            name="Leakage current",
-            quantity=Quantity.CURRENT,
-            unit="mA",
-            visibility=_OFFERED,
-        ),
-        field="leakage_current",
+    current(
+        "leakage_current",
+        "Leakage current",
+        "leakage_current",
+        unit="mA",
+        per_unit=1,
     ),
-    _bits("fault_bits", "Fault bits", "main_fault"),
-    _bits("secondary_fault_bits", "Secondary fault bits", "sub_fault"),
+    code("fault_bits", "Fault bits", "main_fault"),
+    code("secondary_fault_bits", "Secondary fault bits", "sub_fault"),
 )
 
 # -- battery ----------------------------------------------------------------------------
 
-BATTERY_SOC: Final = StorageRow(
+BATTERY_SOC: Final = Row(
     point=Point(
         key="battery_soc",
         name="State of charge",
@@ -323,7 +230,7 @@ BATTERY_SOC: Final = StorageRow(
 
 BATTERY: Final = (
     BATTERY_SOC,
-    StorageRow(
+    Row(
         point=Point(
             key="battery_soh",
             name="State of health",
@@ -344,86 +251,84 @@ BATTERY: Final = (
         "energy_discharged",
         _SHOWN,
     ),
-    _voltage("battery_voltage", "Voltage", "voltage"),
+    voltage("battery_voltage", "Voltage", "voltage"),
     # Scale assumed; which sign means charging is not known.
-    _current("battery_current", "Current", "current", per_unit=10),
-    _current(
+    current("battery_current", "Current", "current", per_unit=10),
+    current(
         "bms_charge_current_limit",
         "Charge current limit",
         "max_charge_current",
         per_unit=10,
     ),
-    _current(
+    current(
         "bms_discharge_current_limit",
         "Discharge current limit",
         "max_discharge_current",
         per_unit=10,
     ),
-    _voltage(
+    voltage(
         "bms_charge_voltage_limit",
         "Charge voltage limit",
         "charge_cutoff_voltage",
         never_zero=True,
     ),
-    _voltage(
+    voltage(
         "bms_discharge_voltage_limit",
         "Discharge voltage limit",
         "discharge_cutoff_voltage",
         never_zero=True,
     ),
-    _voltage(
+    voltage(
         "bms_cell_voltage_max",
         "Highest cell voltage",
         "cell_voltage_max",
         per_unit=1000,
         never_zero=True,
     ),
-    _voltage(
+    voltage(
         "bms_cell_voltage_min",
         "Lowest cell voltage",
         "cell_voltage_min",
         per_unit=1000,
         never_zero=True,
     ),
-    _voltage(
+    voltage(
         "bms_module_voltage_max",
         "Highest module voltage",
         "module_voltage_max",
         per_unit=100,
         never_zero=True,
     ),
-    _voltage(
+    voltage(
         "bms_module_voltage_min",
         "Lowest module voltage",
         "module_voltage_min",
         per_unit=100,
         never_zero=True,
     ),
-    _temperature(
+    temperature(
         "bms_max_cell_temperature", "Highest cell temperature", "cell_temperature_max"
     ),
-    _temperature(
+    temperature(
         "bms_min_cell_temperature", "Lowest cell temperature", "cell_temperature_min"
     ),
-    _temperature(
+    temperature(
         "bms_max_module_temperature",
         "Highest module temperature",
         "module_temperature_max",
     ),
-    _temperature(
+    temperature(
         "bms_min_module_temperature",
         "Lowest module temperature",
         "module_temperature_min",
     ),
-    _bits("bms_fault", "BMS fault bits", "fault"),
+    code("bms_fault", "BMS fault bits", "fault"),
 )
 
 # -- all of them ------------------------------------------------------------------------
 
 
-def inverter_rows(
-    inputs: tuple[int, ...], phases: tuple[int, ...]
-) -> Iterator[StorageRow]:
+def inverter_rows(inputs: tuple[int, ...], phases: tuple[int, ...]) -> Iterator[Row]:
     """Go through the rows of a hybrid inverter with these inputs and phases."""
     yield from (*PV, *FLOW, *CONSUMPTION, *PRODUCTION, *GRID)
     for number in inputs:
@@ -435,7 +340,7 @@ def inverter_rows(
     yield from (*OUTPUT, *INVERTER)
 
 
-def battery_rows() -> tuple[StorageRow, ...]:
+def battery_rows() -> tuple[Row, ...]:
     """Return the rows of a battery."""
     return (*BATTERY, *BATTERY_FLOW)
 
@@ -486,9 +391,7 @@ def battery_values(data: StorageData) -> _Values:
     return values
 
 
-def _values(
-    rows: Iterator[StorageRow] | tuple[StorageRow, ...], block: object
-) -> _Values:
+def _values(rows: Iterator[Row] | tuple[Row, ...], block: object) -> _Values:
     values: _Values = {}
     for row in rows:
         raw: int = getattr(block, row.field)
