@@ -25,6 +25,7 @@ from custom_components.local_solar.growatt.profiles.catalogue import PROFILES  #
 from custom_components.local_solar.hoymiles.alarms import TEXTS  # noqa: E402
 from custom_components.local_solar.hoymiles.devices import every_point  # noqa: E402
 from custom_components.local_solar.hoymiles.points import LAST_EVENT  # noqa: E402
+from custom_components.local_solar.outback.points import every_point as outback_points  # noqa: E402
 from custom_components.local_solar.points import CONNECTED, Point, Quantity, Visibility  # noqa: E402
 
 INTEGRATION: Final = ROOT / "custom_components" / "local_solar"
@@ -34,6 +35,7 @@ type Texts = dict[str, Texts | str]
 ACRONYMS: Final = [
     "AC",
     "AFCI",
+    "AXS",
     "APX",
     "BDC",
     "BMS",
@@ -41,13 +43,16 @@ ACRONYMS: Final = [
     "DC",
     "EPS",
     "FFT",
+    "IEEE",
     "LG",
+    "MPPT",
     "PID",
     "PV",
     "RS232",
     "RS485",
     "SOC",
     "SVG",
+    "UPS",
 ]
 
 ICONS: Final[Mapping[Quantity, str]] = {
@@ -95,7 +100,7 @@ def points() -> Iterator[Point]:
             if row.point.visibility is not Visibility.RAW:
                 yield row.point
     yield from (CONNECTED, PROBLEM, ALARMS, SYNC_CLOCK)
-    for point in every_point():
+    for point in (*every_point(), *outback_points()):
         if point.visibility is not Visibility.RAW:
             yield point
 

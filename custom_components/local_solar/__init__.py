@@ -13,10 +13,11 @@ from homeassistant.helpers import (
 from homeassistant.helpers.typing import ConfigType
 
 from .clock_sync import async_start_clock_sync
-from .const import CONF_KIND, DOMAIN, KIND_GROWATT, KIND_HOYMILES
+from .const import CONF_KIND, DOMAIN, KIND_GROWATT, KIND_HOYMILES, KIND_OUTBACK
 from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator
 from .coordinators.growatt import GrowattCoordinator
 from .coordinators.hoymiles import HoymilesCoordinator, silent_dtu_issue
+from .coordinators.outback import OutBackCoordinator
 from .devices import is_present, register_devices
 from .entity import forget_replaced_entities
 from .services import async_setup_services
@@ -39,7 +40,11 @@ COORDINATORS: Final[
     Mapping[
         str, Callable[[HomeAssistant, LocalSolarConfigEntry], LocalSolarCoordinator]
     ]
-] = {KIND_GROWATT: GrowattCoordinator, KIND_HOYMILES: HoymilesCoordinator}
+] = {
+    KIND_GROWATT: GrowattCoordinator,
+    KIND_HOYMILES: HoymilesCoordinator,
+    KIND_OUTBACK: OutBackCoordinator,
+}
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:

@@ -5,20 +5,24 @@ from typing import Any, Final, override
 
 from homeassistant.config_entries import ConfigEntry, ConfigFlowResult, OptionsFlow
 from homeassistant.core import callback
+from homeassistant.helpers.service_info.dhcp import DhcpServiceInfo
 
-from .const import CONF_KIND, DOMAIN, KIND_GROWATT, KIND_HOYMILES
+from .const import CONF_KIND, DOMAIN, KIND_GROWATT, KIND_HOYMILES, KIND_OUTBACK
 from .flows.growatt import GrowattFlow
 from .flows.growatt_options import GrowattOptionsFlow
-from .flows.hoymiles import HoymilesFlow
+from .flows.hoymiles import HOST_NAME_PREFIX, HoymilesFlow
 from .flows.hoymiles_options import HoymilesOptionsFlow
+from .flows.outback import OutBackFlow
+from .flows.outback_options import OutBackOptionsFlow
 
 OPTIONS: Final[Mapping[str, Callable[[], OptionsFlow]]] = {
     KIND_GROWATT: GrowattOptionsFlow,
     KIND_HOYMILES: HoymilesOptionsFlow,
+    KIND_OUTBACK: OutBackOptionsFlow,
 }
 
 
-class LocalSolarConfigFlow(GrowattFlow, HoymilesFlow, domain=DOMAIN):
+class LocalSolarConfigFlow(GrowattFlow, HoymilesFlow, OutBackFlow, domain=DOMAIN):
     """Adds and changes entries."""
 
     VERSION = 1
@@ -30,18 +34,30 @@ class LocalSolarConfigFlow(GrowattFlow, HoymilesFlow, domain=DOMAIN):
     ) -> ConfigFlowResult:
         """Ask what to add."""
         return self.async_show_menu(
-            step_id="user", menu_options=[*self._growatt_menu(), "hoymiles"]
+            step_id="user", menu_options=[*self._growatt_menu(), "hoymiles", "outback"]
         )
 
     async def async_step_reconfigure(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
         """Ask how the same device is reached now."""
-        if self._get_reconfigure_entry().data[CONF_KIND] == KIND_HOYMILES:
-            return await self.async_step_hoymiles()
+        match self._get_reconfigure_entry().data[CONF_KIND]:
+            case "hoymiles":
+                return await self.async_step_hoymiles()
+            case "outback":
+                return await self.async_step_outback()
         return self.async_show_menu(
             step_id="reconfigure", menu_options=self._growatt_menu()
         )
+
+    @override
+    async def async_step_dhcp(
+        self, discovery_info: DhcpServiceInfo
+    ) -> ConfigFlowResult:
+        """A device has asked for an address in the network."""
+        if discovery_info.hostname.lower().startswith(HOST_NAME_PREFIX):
+            return await self._async_dtu_discovered(discovery_info)
+        return await self._async_gateway_discovered(discovery_info)
 
     @staticmethod
     @callback

@@ -30,9 +30,14 @@ CONF_POLL_INTERVAL: Final = "poll_interval"
 """Seconds between two polls."""
 CONF_LEAVE_CLOUD_FREE: Final = "leave_cloud_free"
 CONF_METER_FACTOR: Final = "meter_factor"
+CONF_LIVE_INTERVAL: Final = "live_interval"
+"""Seconds between two polls of what is measured."""
+CONF_INSTALLER_SETTINGS: Final = "installer_settings"
+"""Whether settings may be changed that are for who installed a device."""
 
 KIND_GROWATT: Final = "growatt"
 KIND_HOYMILES: Final = "hoymiles"
+KIND_OUTBACK: Final = "outback"
 
 DEFAULT_UNIT_ID: Final = 1
 DEFAULT_SPACING: Final = 850

@@ -23,10 +23,9 @@ async def async_write_dataset(
     """
     made = dt_util.now()
     path = Path(hass.config.path(FOLDER, f"{name}_{made:%Y%m%d_%H%M%S}.json"))
-    dataset = {
-        "_source": f"{dump.source}, {made.isoformat(timespec='seconds')}",
-        **dump.image.dump(),
-    }
+    source = f"{dump.source}, {made.isoformat(timespec='seconds')}"
+    words = dump.image.dump()
+    dataset = words["holding"] if dump.is_flat else {"_source": source, **words}
 
     def write() -> None:
         path.parent.mkdir(exist_ok=True)

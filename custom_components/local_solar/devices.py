@@ -25,6 +25,7 @@ def register_devices(hass: HomeAssistant, entry: LocalSolarConfigEntry) -> None:
                 "manufacturer": identity.manufacturer,
                 "model": identity.model,
                 "serial_number": identity.serial_number or "",
+                "port": str(identity.port),
             },
             serial_number=identity.serial_number,
             sw_version=identity.firmware,

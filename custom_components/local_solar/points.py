@@ -185,6 +185,8 @@ class Setting:
     """Time between two writes of a persistent register, where it needs more than usual."""
     everyday: bool = False
     """Whether its control is enabled as soon as writing is allowed."""
+    installer: bool = False
+    """Whether it is for who installed the device: refused unless the owner allows these."""
     reads_back: bool = True
     """Whether the register shows what was written; commands may not."""
     found: tuple[float, float] | None = None
@@ -234,6 +236,8 @@ class DeviceIdentity:
     hardware: str | None = None
     via: str | None = None
     """Id of the device this one is reached through."""
+    port: int | None = None
+    """Place on that device, where it tells devices of one kind apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,3 +30,6 @@ class RegisterDump:
     missing: Mapping[str, str]
     source: str
     """What the dump is of."""
+    is_flat: bool = False
+    """Whether files of it hold holding registers and nothing else, as other programs for
+    such devices keep them."""

@@ -58,7 +58,7 @@ class LocalSolarSensor(LocalSolarEntity, SensorEntity):
     def native_value(self) -> StateType | datetime:
         """The reading in a form that a state can have."""
         value = self.reading
-        if isinstance(value, datetime):
+        if isinstance(value, datetime) and value.tzinfo is None:
             return value.replace(tzinfo=dt_util.get_default_time_zone())
         if isinstance(value, time):
             return value.isoformat("minutes")

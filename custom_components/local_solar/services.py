@@ -19,7 +19,7 @@ from homeassistant.core import (
     callback,
 )
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
-from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers import config_validation as cv, device_registry as dr
 from homeassistant.helpers.service import (
     async_get_device_and_config_entry,
     async_register_admin_service,
@@ -106,7 +106,7 @@ SET_TIME_SLOT: Final = probatio.Schema(
         probatio.Optional(ATTR_GRID_CHARGE): cv.boolean,
     }
 )
-DUMP_REGISTERS: Final = probatio.Schema(_DEVICE)
+DEVICE: Final = probatio.Schema(_DEVICE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +190,8 @@ class _Call:
 async def async_read_register(call: ServiceCall) -> ServiceResponse:
     """Read a point by its key, or any registers."""
     data = call.data
-    coordinator = _Call.of(call).coordinator
+    request = _Call.of(call)
+    coordinator = request.coordinator
     by_key, by_address = (
         ATTR_REGISTER in data,
         ATTR_SPACE in data or ATTR_ADDRESS in data,
@@ -202,7 +203,9 @@ async def async_read_register(call: ServiceCall) -> ServiceResponse:
             translation_domain=DOMAIN, translation_key="register_or_address"
         )
     if by_key:
-        reading = await coordinator.async_read_register(data[ATTR_REGISTER])
+        reading = await coordinator.async_read_register(
+            request.device, data[ATTR_REGISTER]
+        )
     else:
         reading = await coordinator.async_read_registers(
             data[ATTR_SPACE], data[ATTR_ADDRESS], data[ATTR_COUNT]
@@ -340,6 +343,31 @@ async def async_dump_registers(call: ServiceCall) -> ServiceResponse:
     return {"path": path, **counts, "missing": dict(dump.missing)}
 
 
+async def async_list_devices(call: ServiceCall) -> ServiceResponse:
+    """Say what devices there are behind the same link as one of them."""
+    coordinator = _Call.of(call).coordinator
+    registry = dr.async_get(call.hass)
+    devices: list[Any] = []
+    for device in coordinator.devices:
+        identity = device.identity
+        registered = registry.async_get_device_by_identifier(
+            (DOMAIN, identity.id), coordinator.config_entry.entry_id
+        )
+        devices.append(
+            {
+                "device_id": registered and registered.id,
+                "name": registered and (registered.name_by_user or registered.name),
+                "kind": identity.kind.removesuffix("_on_port"),
+                "manufacturer": identity.manufacturer,
+                "model": identity.model,
+                "port": identity.port,
+                "firmware": identity.firmware,
+                "serial_number": identity.serial_number,
+            }
+        )
+    return {"devices": devices}
+
+
 def _preview(pending: Pending[Asker]) -> ServiceResponse:
     setting, change = pending.setting, pending.change
     return {
@@ -380,7 +408,8 @@ ACTIONS: Final[Mapping[str, tuple[_Handler, probatio.Schema, SupportsResponse]]]
     "cancel_write": (async_cancel_write, TOKEN, SupportsResponse.NONE),
     "set_register": (async_set_register, SET_REGISTER, SupportsResponse.OPTIONAL),
     "set_time_slot": (async_set_time_slot, SET_TIME_SLOT, SupportsResponse.OPTIONAL),
-    "dump_registers": (async_dump_registers, DUMP_REGISTERS, SupportsResponse.ONLY),
+    "dump_registers": (async_dump_registers, DEVICE, SupportsResponse.ONLY),
+    "list_devices": (async_list_devices, DEVICE, SupportsResponse.ONLY),
 }
 """Name -> what it does, what it takes, whether it answers."""
 

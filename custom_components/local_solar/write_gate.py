@@ -77,6 +77,12 @@ class NotASettingError(WriteError):
     key = "not_a_setting"
 
 
+class InstallerError(WriteError):
+    """It is for who installed the device, and the owner has not allowed such changes."""
+
+    key = "installer_only"
+
+
 class NeverWriteError(WriteError):
     """The tables say that it must not be written, and why."""
 
@@ -215,6 +221,10 @@ class Reading:
     raw: tuple[int, ...]
     persistent: bool
     around: object = None
+    complaint: str = ""
+    """What the device says against what was written to it last."""
+    is_blank: bool = False
+    """Whether the device has no value to show for now, as some have not after a write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +254,8 @@ class GuardedSetting:
     address: int | None = None
     note: str = ""
     reads_back: bool = True
+    settle: tuple[float, ...] | None = None
+    """Seconds to wait before each look at what the device holds, where not the usual ones."""
     shows_late: bool = False
     """Whether a change shows only some time after it was made: what is still shown right
     after a write then proves nothing."""
@@ -568,7 +580,8 @@ class WriteGate[By]:
         # What a command showed before proves nothing if it need not show what it is told.
         proves = order.setting.reads_back or not self._driver.holds(change, before)
         # Whoever reports that it is done need not be asked again and again.
-        for delay in SETTLE[:1] if is_reported else SETTLE:
+        settle = order.setting.settle or SETTLE
+        for delay in settle[:1] if is_reported else settle:
             await asyncio.sleep(delay)
             # After a lost answer or link, or an unexpected value, the next answer may come
             # from another device.
@@ -597,6 +610,10 @@ class WriteGate[By]:
                 return order.written(change, before, None, Outcome.CARRIED_OUT)
             return order.unknown(change, before, None, doubt)
         is_unchanged = self._driver.is_unchanged(before, after)
+        if after.complaint and (is_unchanged or after.is_blank):
+            return order.refused(change, before, after)
+        if after.is_blank and lost is None:
+            return order.written(change, before, None, Outcome.UNKNOWN)
         if is_reported and (is_unchanged or order.setting.shows_late):
             return order.written(change, before, after, Outcome.CARRIED_OUT)
         if not is_unchanged:
@@ -678,6 +695,11 @@ class _Order[By]:
         else:
             error = HoldsOtherValueError(current=as_text(after.value, self._unit))
         return self.written(change, before, after, Outcome.UNKNOWN, error)
+
+    def refused(self, change: Change, before: Reading, after: Reading) -> Written[By]:
+        """Return that the device said no, in a place where it had to be looked for."""
+        error = RefusedError(after.complaint)
+        return self.written(change, before, after, Outcome.NOT_WRITTEN, error)
 
     def not_written(
         self, change: Change, before: Reading, after: Reading, why: WriteError

@@ -582,7 +582,7 @@ async def test_family_without_registers_says_so(
     assert not coordinator.drivers()
     coordinator.show_setting("active_power_limit")
     for ask in (
-        coordinator.async_read_register("active_power_limit"),
+        coordinator.async_read_register("device", "active_power_limit"),
         coordinator.async_read_registers(Space.HOLDING, 3, 1),
         coordinator.async_dump_registers(),
     ):

@@ -1171,7 +1171,7 @@ async def test_inverter_that_is_too_busy_is_given_up(
 ) -> None:
     """The link repeats what is answered with exception 6."""
     monkeypatch.setattr(
-        "custom_components.local_solar.growatt.settings.SEND_PATIENCE", 0.01
+        "custom_components.local_solar.modbus.writing.SEND_PATIENCE", 0.01
     )
     rig.simulator.faults = ["exception=6,op=write"]
     with pytest.raises(DeviceError):

@@ -125,8 +125,8 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
     def show_setting(self, key: str) -> None:
         """Show what was just read of a setting, without asking the device again."""
 
-    async def async_read_register(self, key: str) -> RegisterReading:
-        """Read the registers of a point now. Raises ``HomeAssistantError``, as these all do."""
+    async def async_read_register(self, device: str, key: str) -> RegisterReading:
+        """Read the registers of a device's point now. Raises ``HomeAssistantError``, as these all do."""
         raise self._no_registers()
 
     async def async_read_registers(

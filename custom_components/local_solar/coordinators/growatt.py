@@ -237,7 +237,7 @@ class GrowattCoordinator(LocalSolarCoordinator):
             self.show(self.inverter.values_at(self._settings.rows(key)))
 
     @override
-    async def async_read_register(self, key: str) -> RegisterReading:
+    async def async_read_register(self, device: str, key: str) -> RegisterReading:
         if (row := self.inverter.register(key)) is None:
             raise self._refusal("unknown_register", register=key)
         reading = await self.async_read_registers(row.space, row.address, row.words)

@@ -1,24 +1,19 @@
 """Steps that add or change a Growatt inverter reached over Modbus."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Final
 
 from modbus_connection import ModbusConnectionError, ModbusError, ModbusUnit
 import probatio
 
-from homeassistant.components.modbus import async_get_temporary_unit
-from homeassistant.components.modbus.connection import async_get_connection_info
 from homeassistant.config_entries import (
     SOURCE_RECONFIGURE,
     ConfigEntry,
-    ConfigEntryState,
     ConfigFlow,
     ConfigFlowResult,
 )
-from homeassistant.core import HomeAssistant
-from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.selector import (
     SelectOptionDict,
     SelectSelector,
@@ -62,21 +57,13 @@ from .modbus_link import (
     link_schema,
     unit_section,
 )
+from .trial import FormError, held_units, needs_relink, temporary_unit
 
 SCAN_LAST_UNIT: Final = 32
 """As many inverters as one RS-485 line takes."""
 
 SCAN_TIMEOUT: Final = 1.0
 """Seconds to wait for a unit in a scan; an inverter answers one register within 0.1 s."""
-
-
-class _FormError(Exception):
-    """What a form must show instead of going on."""
-
-    def __init__(self, key: str, **placeholders: str) -> None:
-        super().__init__(key)
-        self.key = key
-        self.placeholders = placeholders
 
 
 class GrowattFlow(ConfigFlow):
@@ -197,14 +184,14 @@ class GrowattFlow(ConfigFlow):
             return await self.async_step_growatt_scan()
         try:
             return await self._try_unit(link, more[CONF_UNIT_ID])
-        except _FormError as err:
+        except FormError as err:
             return self._show(schema, user_input, err)
 
     def _show(
         self,
         schema: probatio.Schema,
         suggested: Mapping[str, object],
-        err: _FormError | None = None,
+        err: FormError | None = None,
     ) -> ConfigFlowResult:
         return self.async_show_form(
             step_id=self._step,
@@ -216,11 +203,11 @@ class GrowattFlow(ConfigFlow):
     # -- trying a unit ------------------------------------------------------------
 
     async def _try_unit(self, link: ModbusLink, unit_id: int) -> ConfigFlowResult:
-        """Finish with the inverter that answers. Raises ``_FormError``."""
+        """Finish with the inverter that answers. Raises ``FormError``."""
         entry = (
             self._get_reconfigure_entry() if self.source == SOURCE_RECONFIGURE else None
         )
-        relinking = entry is not None and _needs_relink(entry, link)
+        relinking = entry is not None and needs_relink(entry, link)
         if relinking and entry is not None:
             await self.hass.config_entries.async_unload(entry.entry_id)
         try:
@@ -244,24 +231,24 @@ class GrowattFlow(ConfigFlow):
         )
 
     async def _identify(self, link: ModbusLink, unit_id: int) -> Identification:
-        """Ask who is there. Raises ``_FormError`` with what the owner can do."""
+        """Ask who is there. Raises ``FormError`` with what the owner can do."""
         where = {"address": link.address, "unit_id": str(unit_id)}
-        async with _temporary_unit(
+        async with temporary_unit(
             self.hass, link, unit_id, REQUEST_TIMEOUT, DEFAULT_SPACING / 1000
         ) as unit:
             try:
                 return await identify(unit)
             except NoSerialNumberError as err:
                 LOGGER.debug("%s unit %s: %s", link.address, unit_id, err)
-                raise _FormError("no_serial_number", **where) from None
+                raise FormError("no_serial_number", **where) from None
             except UnsupportedFamilyError as err:
-                raise _FormError(
+                raise FormError(
                     "unsupported_family", **where, model=err.model
                 ) from None
             except ModbusError as err:
                 LOGGER.debug("%s unit %s: %s", link.address, unit_id, err)
                 problem = explain(err, link, connected=unit.connected)
-                raise _FormError(problem, **where, error=str(err)) from None
+                raise FormError(problem, **where, error=str(err)) from None
 
     # -- searching the bus --------------------------------------------------------
 
@@ -286,16 +273,16 @@ class GrowattFlow(ConfigFlow):
         return self.async_show_progress_done(next_step_id="growatt_found")
 
     async def _async_scan(self) -> list[int]:
-        """Return the unit ids that answer. Raises ``_FormError``."""
+        """Return the unit ids that answer. Raises ``FormError``."""
         assert self._link is not None
         found: list[int] = []
-        known = self._units_on(self._link) | _held_units(self.hass, self._link)
+        known = self._units_on(self._link) | held_units(self.hass, self._link)
         # All units are held to the end, so that the link is not opened anew for each.
         async with AsyncExitStack() as stack:
             for unit_id in range(1, SCAN_LAST_UNIT + 1):
                 if unit_id not in known:
                     unit = await stack.enter_async_context(
-                        _temporary_unit(self.hass, self._link, unit_id, SCAN_TIMEOUT)
+                        temporary_unit(self.hass, self._link, unit_id, SCAN_TIMEOUT)
                     )
                     if await _answers(unit, self._link, unit_id):
                         found.append(unit_id)
@@ -311,18 +298,18 @@ class GrowattFlow(ConfigFlow):
             scan, self._scan = self._scan, None
             try:
                 self._found = await scan
-            except _FormError as err:
+            except FormError as err:
                 return self._back_to_link(err)
             if not self._found:
                 return self._back_to_link(
-                    _FormError("scan_found_nothing", address=self._link.address)
+                    FormError("scan_found_nothing", address=self._link.address)
                 )
             user_input = None
         failure = None
         if user_input is not None:
             try:
                 return await self._try_unit(self._link, int(user_input[CONF_UNIT_ID]))
-            except _FormError as err:
+            except FormError as err:
                 failure = err
         self._step = "growatt_found"
         options = [str(unit_id) for unit_id in self._found]
@@ -335,7 +322,7 @@ class GrowattFlow(ConfigFlow):
         )
         return self._show(schema, user_input or {}, failure)
 
-    def _back_to_link(self, err: _FormError) -> ConfigFlowResult:
+    def _back_to_link(self, err: FormError) -> ConfigFlowResult:
         """Show the form that asked for the link again, with what went wrong."""
         assert self._link is not None
         kind = kind_of(self._link)
@@ -345,50 +332,8 @@ class GrowattFlow(ConfigFlow):
         )
 
 
-@asynccontextmanager
-async def _temporary_unit(
-    hass: HomeAssistant,
-    link: ModbusLink,
-    unit_id: int,
-    timeout: float,
-    spacing: float = 0.0,
-) -> AsyncIterator[ModbusUnit]:
-    """Hold a unit for a while. Raises ``_FormError`` if the link has other settings.
-
-    ``timeout`` and ``spacing`` are in seconds. A unit that an entry holds, of this
-    integration or another, keeps the settings that it has there.
-    """
-    try:
-        async with async_get_temporary_unit(hass, link.params, unit_id) as unit:
-            if unit_id in _held_units(hass, link):
-                yield unit
-                return
-            unit.require_timeout(timeout)
-            unit.set_message_spacing(spacing)
-            try:
-                yield unit
-            finally:
-                unit.require_timeout(None)
-                unit.set_message_spacing(0.0)
-    except HomeAssistantError:
-        raise _FormError(
-            "link_in_use", address=link.address, unit_id=str(unit_id)
-        ) from None
-
-
-def _held_units(hass: HomeAssistant, link: ModbusLink) -> set[int]:
-    """Return the unit ids that config entries hold on a link."""
-    return {
-        unit_id
-        for connection in async_get_connection_info(hass)
-        if connection.endpoint == link.params.endpoint
-        for held in connection.units.values()
-        for unit_id in held
-    }
-
-
 async def _answers(unit: ModbusUnit, link: ModbusLink, unit_id: int) -> bool:
-    """Return whether a unit answers at all. Raises ``_FormError`` if the link is down."""
+    """Return whether a unit answers at all. Raises ``FormError`` if the link is down."""
     try:
         await read_words(unit, Space.HOLDING, DEVICE_TYPE_CODE, 1)
     except ModbusError as err:
@@ -397,22 +342,10 @@ async def _answers(unit: ModbusUnit, link: ModbusLink, unit_id: int) -> bool:
         )
         if not down:
             return False
-        raise _FormError(
+        raise FormError(
             explain(err, link, connected=unit.connected),
             address=link.address,
             unit_id=str(unit_id),
             error=str(err),
         ) from None
     return True
-
-
-def _needs_relink(entry: ConfigEntry, link: ModbusLink) -> bool:
-    """Whether an entry must let go of its link before another can be tried.
-
-    One device cannot be opened with two different settings at once, and many
-    gateways take one connection only.
-    """
-    return (
-        entry.state in (ConfigEntryState.LOADED, ConfigEntryState.SETUP_RETRY)
-        and ModbusLink.from_json(entry.data[CONF_LINK]) != link
-    )

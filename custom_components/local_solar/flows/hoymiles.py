@@ -91,10 +91,10 @@ class HoymilesFlow(ConfigFlow):
             description_placeholders=placeholders,
         )
 
-    async def async_step_dhcp(
+    async def _async_dtu_discovered(
         self, discovery_info: DhcpServiceInfo
     ) -> ConfigFlowResult:
-        """An integrated DTU has asked for an address in the network."""
+        """Take in an integrated DTU that has asked for an address in the network."""
         serial = discovery_info.hostname.lower().removeprefix(HOST_NAME_PREFIX)
         await self.async_set_unique_id(normalise_dtu(serial))
         # One that is known is followed to its new address, without a further connection.

@@ -5,34 +5,26 @@ datalogger, and reports of owners: one value goes with function 6, words that be
 together with one function 16; a unit that refuses one of the two may take the other.
 """
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 import time
-from typing import Any, Final
+from typing import Final
 
 from modbus_connection import (
-    AcknowledgeError,
     IllegalDataAddressError,
     IllegalFunctionError,
     ModbusConnectionError,
     ModbusError,
-    ModbusTimeoutError,
     ModbusUnit,
 )
 
 from ..modbus.codecs import CLOCK, Text
-from ..modbus.errors import (
-    RegisterValueError,
-    ValueNotAnOptionError,
-    ValueOutOfRangeError,
-)
 from ..modbus.image import Space
 from ..modbus.plan import Read
 from ..modbus.reader import is_refusal
 from ..modbus.register import Register
+from ..modbus.writing import async_patiently, does_not_fit, encode_setting, failure_of
 from ..points import (
     AC_CHARGE,
     IN_FLASH,
@@ -55,7 +47,6 @@ from ..write_gate import (
     Reading,
     RefusedError,
     UnknownSettingError,
-    WriteError,
     WrongDeviceError,
 )
 from .identify import serial_number_places
@@ -70,9 +61,6 @@ from .time_slots import (
 
 CLOCK_TOLERANCE: Final = timedelta(seconds=5)
 """A clock that is off by less is right: messages take their time."""
-
-SEND_PATIENCE: Final = 10.0
-"""Seconds in which a message must have been answered, time in the link's queue included."""
 
 NARROWING_ROUNDS: Final = 16
 """Rounds in which the reader narrows down which slots old firmware lacks."""
@@ -307,18 +295,18 @@ class InverterSettings:
         """Return the change that gives what is wanted. Raises ``InvalidValueError``."""
         if key == SYNC_CLOCK.key:
             if wanted is not True:
-                raise _does_not_fit(self._clock, wanted, "is no command: say on")
+                raise does_not_fit(self._clock, wanted, "is no command: say on")
             return Change(key=key, value=self._now().replace(microsecond=0), raw=())
         row = self._row(key)
         whole = self._whole(row)
         if isinstance(whole.codec, SlotCodec):
             written: Value = _slot_after(row, wanted, current)
         elif isinstance(wanted, TimeSlotChange):
-            raise _does_not_fit(row, wanted, "is a time slot")
+            raise does_not_fit(row, wanted, "is a time slot")
         else:
             _check_present(row, current)
             written = wanted
-        raw = _encode(whole, written)
+        raw = encode_setting(whole, written)
         return Change(
             key=key,
             value=written if isinstance(wanted, TimeSlotChange) else wanted,
@@ -383,9 +371,9 @@ class InverterSettings:
             try:
                 await self._async_send(row, words, breaks, one_by_one=one_by_one)
             except ModbusError as err:
-                raise _failure(err) from refusal
+                raise failure_of(err) from refusal
         except ModbusError as err:
-            raise _failure(err) from err
+            raise failure_of(err) from err
         self._one_by_one[row.address] = one_by_one
         return False
 
@@ -400,7 +388,7 @@ class InverterSettings:
         """
         if not one_by_one:
             self._check_link(breaks)
-            await _async_patiently(self._unit.write_registers(row.address, list(words)))
+            await async_patiently(self._unit.write_registers(row.address, list(words)))
             return
         places = list(enumerate(words, row.address))
         if isinstance(row.codec, SlotCodec):
@@ -408,7 +396,7 @@ class InverterSettings:
         for sent, (address, word) in enumerate(places):
             try:
                 self._check_link(breaks)
-                await _async_patiently(self._unit.write_register(address, word))
+                await async_patiently(self._unit.write_register(address, word))
             except ModbusError as err:
                 if sent:
                     raise DeviceError(f"holding {address}: {err}") from err
@@ -420,36 +408,13 @@ class InverterSettings:
             raise ModbusConnectionError("the connection was lost meanwhile")
 
 
-async def _async_patiently(message: Coroutine[Any, Any, None]) -> None:
-    """Wait for the answer to a message, but not for as long as the link would.
-
-    The link repeats what a busy device does not take (exception 6) for a minute, in
-    which another device may have come. Raises ``ModbusError``.
-    """
-    try:
-        async with asyncio.timeout(SEND_PATIENCE):
-            with suppress(AcknowledgeError):  # understood; it takes its time
-                await message
-    except ModbusError:
-        raise
-    except TimeoutError:
-        raise ModbusTimeoutError(f"not taken within {SEND_PATIENCE:g} s") from None
-
-
-def _failure(err: ModbusError) -> WriteError:
-    """Return what an error means for what was to be written."""
-    if is_refusal(err):
-        return RefusedError(str(err))
-    return DeviceError(str(err))
-
-
 def _slot_after(row: Register, wanted: Wanted, current: Reading) -> TimeSlot:
     """Return the slot with what is wanted of it, or of the part of it that a row shows."""
     wanted = _as_change(row, wanted)
     if isinstance(wanted, TimeSlot):
         return wanted
     if not isinstance(wanted, TimeSlotChange):
-        raise _does_not_fit(row, wanted, "is not a time slot")
+        raise does_not_fit(row, wanted, "is not a time slot")
     assert isinstance(current.around, _Surroundings)
     if (slot := wanted.applied_to(current.around.slot)) is None:
         raise InvalidValueError("slot_not_valid", register=row.key)
@@ -463,7 +428,7 @@ def _as_change(row: Register, wanted: Wanted) -> Wanted:
     try:
         return change_of_part(row.part_of[1], wanted)
     except TypeError as err:
-        raise _does_not_fit(row, wanted, str(err)) from err
+        raise does_not_fit(row, wanted, str(err)) from err
 
 
 def _check_present(row: Register, current: Reading) -> None:
@@ -513,30 +478,3 @@ def _doubts_about(key: str, slot: TimeSlot, current: Reading) -> tuple[str, ...]
     if slot.mode == BATTERY_FIRST and not around.grid_charges:
         return (SLOT_WITHOUT_GRID_CHARGE,)
     return ()
-
-
-def _encode(row: Register, value: Value) -> tuple[int, ...]:
-    """Return the words of a value. Raises ``InvalidValueError`` with the table's reason."""
-    try:
-        return row.encode(value)
-    except RegisterValueError as err:
-        raise InvalidValueError(
-            _kind(err), err.reason, register=row.key, value=as_text(value)
-        ) from err
-
-
-def _does_not_fit(row: Register, wanted: Wanted, why: str) -> InvalidValueError:
-    return InvalidValueError(
-        "value_not_representable", why, register=row.key, value=as_text(wanted)
-    )
-
-
-def _kind(err: RegisterValueError) -> str:
-    """Return the key of the message about a value."""
-    match err:
-        case ValueOutOfRangeError():
-            return "value_out_of_range"
-        case ValueNotAnOptionError():
-            return "value_not_an_option"
-        case _:
-            return "value_not_representable"

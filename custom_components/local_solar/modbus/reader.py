@@ -285,12 +285,18 @@ def is_refusal(err: ModbusError) -> bool:
 
 
 async def read_words(
-    unit: ModbusUnit, space: Space, address: int, count: int
+    unit: ModbusUnit,
+    space: Space,
+    address: int,
+    count: int,
+    *,
+    may_be_blank: bool = False,
 ) -> list[int]:
     """Return ``count`` words of ``unit``.
 
     Raises ``ModbusError`` if the unit does not give them, ``GarbageError`` if
-    what it gives cannot be data: too few words, or a long block of 0xFFFF.
+    what it gives cannot be data: too few words, or a long block of 0xFFFF unless that
+    may be (``may_be_blank``).
     """
     if space is Space.HOLDING:
         words = await unit.read_holding_registers(address, count)
@@ -300,6 +306,10 @@ async def read_words(
         raise GarbageError(
             f"{space} {address}: asked for {count} words, got {len(words)}"
         )
-    if count >= GARBAGE_WORDS and all(word == 0xFFFF for word in words):
+    if (
+        count >= GARBAGE_WORDS
+        and not may_be_blank
+        and all(word == 0xFFFF for word in words)
+    ):
         raise GarbageError(f"{space} {address}: {count} words of nothing but 0xFFFF")
     return words

@@ -1,0 +1,125 @@
+"""Sums over devices of one kind: what the whole system generates, draws and feeds in.
+
+Counters start at 0 again at the gateway's midnight, but not all devices at the same poll. A
+sum of new and old counters would look like a reset of its own, and statistics would count
+what follows twice; so there is none until every device has started anew.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+import logging
+import time
+from typing import Final
+
+from ..points import Point, Quantity, Visibility
+from .block import Family
+
+_LOGGER = logging.getLogger(__name__)
+
+HELD_FOR: Final = 1800.0
+"""Seconds after which a counter that fell alone is believed: a device was exchanged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Total:
+    """A point of the gateway that sums one of all devices of a family."""
+
+    point: Point
+    family: Family
+    of: str
+    """Key of the devices' point."""
+
+
+def _total(
+    family: Family, key: str, name: str, quantity: Quantity, unit: str, of: str = ""
+) -> Total:
+    point = Point(
+        key=key, name=name, quantity=quantity, unit=unit, visibility=Visibility.SHOWN
+    )
+    return Total(point=point, family=family, of=of or key)
+
+
+TOTALS: Final = (
+    _total(Family.CHARGE_CONTROLLER, "pv_power", "PV power", Quantity.POWER, "W"),
+    *(
+        _total(Family.CHARGE_CONTROLLER, key, name, quantity, "kWh")
+        for key, name, quantity in (
+            ("pv_energy_today", "PV energy today", Quantity.ENERGY_TODAY),
+            ("pv_energy_total", "PV energy total", Quantity.ENERGY_TOTAL),
+        )
+    ),
+    *(
+        _total(Family.INVERTER, key, name, Quantity.POWER, "kW")
+        for key, name in (
+            ("ac_power", "Output power"),
+            ("load_power", "Load power"),
+            ("grid_import_power", "Grid import power"),
+            ("grid_export_power", "Grid export power"),
+        )
+    ),
+    *(
+        _total(Family.INVERTER, key, name, Quantity.ENERGY_TODAY, "kWh")
+        for key, name in (
+            ("energy_today", "Output energy today"),
+            ("grid_import_energy_today", "Grid import energy today"),
+            ("grid_export_energy_today", "Grid export energy today"),
+        )
+    ),
+)
+"""All sums there are, of the families that a system has."""
+
+
+@dataclass(slots=True)
+class _Members:
+    """The counters of a sum, and which of them have yet to start anew."""
+
+    last: dict[str, float] = field(default_factory=dict)
+    waiting_for: set[str] = field(default_factory=set)
+    since: float = 0.0
+
+
+class TotalGuard:
+    """Adds members up, as long as that means something."""
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._members: dict[str, _Members] = {}
+
+    def add_up(self, total: Total, values: Mapping[str, float | None]) -> float | None:
+        """Return the sum of values by member, ``None`` if there is none now.
+
+        There is none if a member has no value, or has started anew before the others.
+        """
+        known = {member: value for member, value in values.items() if value is not None}
+        if not known or len(known) != len(values):
+            return None
+        if total.point.quantity.is_counter and not self._agree(total.point.key, known):
+            return None
+        return round(sum(known.values()), 3)
+
+    def _agree(self, key: str, values: Mapping[str, float]) -> bool:
+        """Return whether the counters are all of the same day, as far as can be told."""
+        members = self._members.setdefault(key, _Members())
+        fallen = {
+            member
+            for member, value in values.items()
+            if value < members.last.get(member, 0.0)
+        }
+        now = time.monotonic()
+        if fallen and not members.waiting_for:
+            # What stands at 0 cannot be seen to start anew.
+            members.waiting_for = {
+                member for member, value in members.last.items() if value > 0
+            }
+            members.since = now
+        members.waiting_for -= fallen
+        members.waiting_for &= values.keys()
+        members.last = dict(values)
+        if members.waiting_for and now - members.since >= HELD_FOR:
+            _LOGGER.info(
+                "%s: a counter started anew without those of %s",
+                key,
+                ", ".join(sorted(members.waiting_for)),
+            )
+            members.waiting_for.clear()
+        return not members.waiting_for
