@@ -275,7 +275,7 @@ class OutBackCoordinator(LocalSolarCoordinator):
 
     @override
     def show_setting(self, key: str) -> None:
-        self.show(self.mate3.known())
+        self.show(self.mate3.known_settings())
 
     # -- registers ------------------------------------------------------------------------
 

@@ -28,13 +28,13 @@ from .errors import BlankError
 from .placed import (
     PlacedRow,
     PlacedRows,
-    check_header,
     exponent_of,
     groups,
     rows_by_device,
     spans_of,
     with_structure,
 )
+from .reading import check_header
 from .system import MAX_WORDS, System
 from .totals import TOTALS, Total, TotalGuard
 
@@ -263,18 +263,21 @@ class Mate3:
             values[key] = None
         return values
 
-    def known(self) -> Snapshot:
-        """Return what is known of all points in registers, without asking."""
-        snapshot: dict[str, dict[str, Value | None]] = {}
-        for device, rows in self.rows.items():
-            values = snapshot.setdefault(device, {})
-            for key, placed in rows.items():
-                exponent = exponent_of(placed.place, placed.row, self.image)
-                register = placed.row.at(placed.place.address, exponent or 0)
-                words = self.image.get(register.space, register.address, register.words)
-                if words is not None:
-                    values[key] = None if exponent is None else register.decode(words)
-        return snapshot
+    def known_settings(self) -> Snapshot:
+        """Return what is known of all settings, without asking."""
+        return {
+            device: dict(self._settings_of(rows)) for device, rows in self.rows.items()
+        }
+
+    def _settings_of(self, rows: PlacedRows) -> Iterator[tuple[str, Value | None]]:
+        for key, placed in rows.items():
+            if placed.row.setting is None:
+                continue
+            exponent = exponent_of(placed.place, placed.row, self.image)
+            register = placed.row.at(placed.place.address, exponent or 0)
+            words = self.image.get(register.space, register.address, register.words)
+            if words is not None:
+                yield key, None if exponent is None else register.decode(words)
 
     def forget(self) -> None:
         """Forget what was read, as it may have been read at the wrong places."""

@@ -7,12 +7,11 @@ from typing import Final
 
 from ..modbus.image import RegisterImage
 from ..modbus.register import Register
-from .block import PORT, Row
-from .chain import NO_DATA, Place
-from .errors import BlankError, MapChangedError
-from .system import IDENTITY_WORDS, MAX_WORDS, System, words_of
+from .block import Row
+from .chain import Place
+from .reading import header_of, words_of
+from .system import IDENTITY_WORDS, MAX_WORDS, System
 
-HEADER: Final = ("did", "length", PORT)
 
 EXPONENTS: Final = range(-10, 11)
 """Scale factors that make sense (SunSpec 12041)."""
@@ -35,35 +34,13 @@ type PlacedRows = Mapping[str, PlacedRow]
 """Key -> row, of one device."""
 
 
-def check_header(place: Place, image: RegisterImage) -> None:
-    """Hold what was read of a block's header against what the block was.
-
-    Raises ``BlankError`` or ``MapChangedError``. What was not read is not judged.
-    """
-    assert place.block is not None
-    expected = {"did": place.did, "length": place.length, PORT: place.port}
-    names = HEADER if place.block.has_port else HEADER[:2]
-    found = {
-        name: words[0]
-        for name in names
-        if (words := words_of(place, name, image)) is not None
-    }
-    if NO_DATA in (found.get("did"), found.get("length")):
-        raise BlankError
-    for name, word in found.items():
-        if word != expected[name]:
-            raise MapChangedError(
-                f"register {place.address}: {name} is {word}, was {expected[name]}"
-            )
-
-
 def with_structure(place: Place, rows: Iterable[Row]) -> list[Row]:
     """Return rows of a block with those that tell what it is and how rows are scaled."""
     block = place.block
     assert block is not None
     chosen = {row.name: row for row in rows}
     scales = {row.scale_factor for row in chosen.values() if row.scale_factor}
-    for name in (*(HEADER if block.has_port else HEADER[:2]), *sorted(scales)):
+    for name in (*header_of(place), *sorted(scales)):
         chosen.setdefault(name, block.row(name))
     return list(chosen.values())
 

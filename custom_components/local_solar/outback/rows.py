@@ -38,6 +38,12 @@ NOT_AVAILABLE: Final[Mapping[Codec, int]] = {
 }
 """What stands for "not available" (SunSpec 12041)."""
 
+NO_DATA: Final = {0x7FFF, 0x8000}
+"""What a gateway gives now and then for powers and the energies of a day, as owners of
+Radian inverters found; no such device has megawatts."""
+
+_NEVER_SO_MUCH: Final = {Quantity.POWER, Quantity.ENERGY_TODAY}
+
 DISABLED_ENABLED: Final[Options] = {0: False, 1: True}
 ENABLED_DISABLED: Final[Options] = {0: True, 1: False}
 
@@ -72,7 +78,9 @@ def _row(
     never_write: str = "",
 ) -> Row:
     """Return a row: place, codec, maker's name, our name, quantity, scale factor."""
-    sentinel = NOT_AVAILABLE.get(codec)
+    sentinels = {NOT_AVAILABLE[codec]} if codec in NOT_AVAILABLE else set()
+    if codec == U16 and quantity in _NEVER_SO_MUCH:
+        sentinels |= NO_DATA
     point = Point(
         key=key or name,
         name=label,
@@ -97,7 +105,7 @@ def _row(
             address=offset - 1,
             codec=codec,
             options=options,
-            sentinels=frozenset(() if sentinel is None else (sentinel,)),
+            sentinels=frozenset(sentinels),
             note=note,
             never_write=never_write,
         ),

@@ -37,7 +37,8 @@ from .blocks.gateway import GATEWAY
 from .chain import Place
 from .errors import BlankError, MapChangedError
 from .mate3 import Mate3
-from .placed import PlacedRow, check_header, exponent_of, spans_of
+from .placed import PlacedRow, exponent_of, spans_of
+from .reading import check_header, firmware_of, gateway_id, text_of, words_of
 from .system import IDENTITY_WORDS, firmware_of, gateway_id, text_of, words_of
 
 SETTLE: Final = (0.4, 0.6, 1.0)

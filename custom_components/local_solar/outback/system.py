@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-import string
 from typing import Final
 
 from modbus_connection import ModbusUnit
@@ -14,7 +13,8 @@ from .block import Family, Half
 from .blocks.common import COMMON
 from .blocks.gateway import GATEWAY
 from .chain import NO_DATA, Place, async_walk
-from .errors import NoDataError, NotOutBackError
+from .errors import BlankError, MapChangedError, NoDataError, NotOutBackError
+from .reading import check_header, firmware_of, gateway_id, text_of, words_of
 
 MANUFACTURER: Final = "OutBack"
 
@@ -29,6 +29,9 @@ MODELS: Final[Mapping[int, str]] = {
 
 GATEWAY_MODELS: Final[Mapping[int, str]] = {1: "AXS Port", 2: "MATE3", 3: "MATE3s"}
 """Names of the types that the gateway tells."""
+
+MOST_PORT: Final = 10
+"""Of the largest HUB."""
 
 IDENTITY_WORDS: Final = 13
 """The first registers of the gateway's block: number, length, firmware, hardware address."""
@@ -121,43 +124,6 @@ def _model_of(equipment: Equipment) -> str:
     return MODELS.get(equipment.live.did if equipment.live else 0, "")
 
 
-def words_of(place: Place, name: str, image: RegisterImage) -> list[int] | None:
-    """Return what is known of the words of a row of a block."""
-    assert place.block is not None
-    register = place.block.row(name).at(place.address)
-    if register.end > place.end:
-        return None
-    return image.get(register.space, register.address, register.words)
-
-
-def text_of(place: Place, name: str, image: RegisterImage) -> str:
-    """Return a text of a block, empty if it tells none."""
-    if (words := words_of(place, name, image)) is None:
-        return ""
-    assert place.block is not None
-    value = place.block.row(name).register.decode(words)
-    return "" if value is None else str(value)
-
-
-def firmware_of(place: Place, image: RegisterImage) -> str:
-    """Return the firmware's number: ``1.4.2``, empty if there is none."""
-    parts = [
-        text_of(place, f"{part}_firmware_number", image)
-        for part in ("major", "mid", "minor")
-    ]
-    return ".".join(parts) if all(parts) else ""
-
-
-def gateway_id(place: Place, image: RegisterImage) -> str:
-    """Return the hardware address of a gateway: ``0090eae09f2e``, empty if it tells none."""
-    digits = [
-        digit
-        for digit in text_of(place, "mac_address", image).lower()
-        if digit in string.hexdigits
-    ]
-    return "".join(digits) if len(digits) == 12 else ""
-
-
 async def async_identify(unit: ModbusUnit) -> System:
     """Find out what gateway a unit is and what is behind it.
 
@@ -187,6 +153,7 @@ async def async_identify(unit: ModbusUnit) -> System:
     for device in equipment:
         if (config := device.config) is not None:
             await _async_read(unit, image, config.address, config.end - config.address)
+            _check_there(config, image)
     kind = words_of(gateway, "gateway_type", image) or [0]
     nominal = words_of(gateway, "system_voltage", image) or [0]
     return System(
@@ -203,12 +170,15 @@ async def async_identify(unit: ModbusUnit) -> System:
 def _equipment(gateway: str, places: Iterable[Place]) -> Iterator[Equipment]:
     """Pair the blocks of each device, by family and port.
 
-    Raises ``NoDataError`` if two blocks claim to be the same half of one device.
+    Raises ``NoDataError`` if two blocks claim to be the same half of one device, or one
+    does not say what device it is of.
     """
     found: dict[tuple[Family, int], dict[Half, Place]] = {}
     for place in places:
         if place.block is None or place.port is None:
             continue
+        if place.port > MOST_PORT:
+            raise NoDataError(f"the block at {place.address} does not tell its port")
         halves = found.setdefault((place.block.family, place.port), {})
         if (other := halves.get(place.block.half)) is not None:
             raise NoDataError(
@@ -224,6 +194,14 @@ def _equipment(gateway: str, places: Iterable[Place]) -> Iterator[Equipment]:
             live=halves.get(Half.LIVE),
             config=halves.get(Half.CONFIG),
         )
+
+
+def _check_there(place: Place, image: RegisterImage) -> None:
+    """Raise ``NoDataError`` if a block has gone, or moved, since the chain was walked."""
+    try:
+        check_header(place, image)
+    except (BlankError, MapChangedError) as err:
+        raise NoDataError(f"the block at {place.address} has no data now") from err
 
 
 def _described(equipment: Equipment, image: RegisterImage) -> Equipment:
