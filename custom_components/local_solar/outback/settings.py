@@ -39,7 +39,7 @@ from .errors import BlankError, MapChangedError
 from .mate3 import Mate3
 from .placed import PlacedRow, exponent_of, spans_of
 from .reading import check_header, firmware_of, gateway_id, text_of, words_of
-from .system import IDENTITY_WORDS, firmware_of, gateway_id, text_of, words_of
+from .system import IDENTITY_WORDS
 
 SETTLE: Final = (0.4, 0.6, 1.0)
 """Seconds before each look at a setting: 0.4, 1 and 2 s after the write, as owners found."""
