@@ -7,11 +7,11 @@ from pathlib import Path
 import sys
 from types import ModuleType
 
-from . import growatt, hoymiles_cli, plant
+from . import growatt, hoymiles_cli, mate3_cli, plant
 from .cli import Parser
 from .errors import SimulatorError
 
-DEVICES = (growatt, hoymiles_cli, plant)
+DEVICES = (growatt, hoymiles_cli, mate3_cli, plant)
 """Modules with a ``register`` that adds their subcommands."""
 
 BAD_INPUT = 2

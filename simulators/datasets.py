@@ -7,6 +7,10 @@
   word seen at each address makes the dataset.
 * A diagnostics download of Home Assistant: a dataset somewhere inside other JSON,
   usually at ``data.registers``.
+* A register cache of the OutBack library ``mate3``: ``{"40000": 21365, ...}``, holding
+  registers alone. It may stand inside a diagnostics download as well.
+
+A word that is ``null`` or redacted is left out: it reads 0.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,6 +27,9 @@ SHIPPED: Final = Path(__file__).with_name("datasets")
 
 _REDACTED: Final = "**REDACTED**"
 """What Home Assistant puts in the place of a private value in diagnostics."""
+
+_MAP_START: Final = "40000"
+"""Where the register map of an OutBack gateway begins."""
 
 
 class Table(StrEnum):
@@ -74,7 +81,7 @@ class Dataset:
                 raise SimulatorError(f"{name}: {key} is not an object of address: word")
             words = dataset.words[Table(key)]
             for address, word in entries.items():
-                if str(address).startswith("_") or word == _REDACTED:
+                if str(address).startswith("_") or word in (None, _REDACTED):
                     continue
                 words[_address(address, f"{name}: {key}")] = _word(
                     word, f"{name}: {key} {address}"
@@ -159,7 +166,7 @@ def as_dataset(source: Source, unit: int | None = None) -> Dataset:
     if isinstance(source, Dataset):
         return source.copy()
     if isinstance(source, Mapping):
-        return Dataset.parse(source)
+        return Dataset.parse(_spread(source))
     return Dataset.load(source, unit)
 
 
@@ -225,6 +232,8 @@ def _registers_in(document: object, name: str) -> Mapping[str, object]:
         raise SimulatorError(f"{name}: is not a dataset but a JSON {_kind(document)}")
     if any(table in document for table in Table):
         return document
+    if _is_cache(document):
+        return _spread(document)
     found = list(_datasets_below(document, ""))
     if len(found) == 1:
         return found[0][1]
@@ -244,11 +253,23 @@ def _datasets_below(
         for index, child in enumerate(node):
             yield from _datasets_below(child, f"{place}.{index}".lstrip("."))
     elif isinstance(node, dict):
-        if any(isinstance(node.get(table), dict) for table in Table):
-            yield place, node
+        if any(isinstance(node.get(table), dict) for table in Table) or _is_cache(node):
+            yield place, _spread(node)
         else:
             for key, child in node.items():
                 yield from _datasets_below(child, f"{place}.{key}".lstrip("."))
+
+
+def _is_cache(node: Mapping[str, object]) -> bool:
+    """Tell whether an object has nothing but words by address, from a SunSpec map's start."""
+    return _MAP_START in node and all(
+        str(key).isdecimal() for key in node if not str(key).startswith("_")
+    )
+
+
+def _spread(node: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a dataset for one or for a register cache, which has holding registers alone."""
+    return {Table.HOLDING: node} if _is_cache(node) else node
 
 
 def _address(key: object, where: str) -> int:

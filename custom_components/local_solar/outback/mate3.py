@@ -18,11 +18,12 @@ from ..modbus.reader import (
     is_silence,
     read_words,
 )
-from ..modbus.register import Decoder, Register
+from ..modbus.register import Register
 from ..points import Device, Point, PointId, Rhythm, Snapshot, Value
 from ..registers import RegisterReading
 from .block import HEADER_WORDS, Row
 from .chain import BASE, Place
+from .decoding import BlockDecoder
 from .derived import derive, derived_points, has, needs
 from .errors import BlankError
 from .placed import (
@@ -75,15 +76,10 @@ class Poll:
 
 @dataclass(slots=True, kw_only=True)
 class _Plan:
-    """What is read for a set of wanted points: registers by block and rhythm, rows to decode."""
+    """What is read for a set of wanted points, by block and rhythm, and decoded, by block."""
 
     registers: dict[tuple[Place, Rhythm], tuple[Register, ...]]
-    rows: dict[Place, tuple[str, tuple[Row, ...]]]
-    """Block -> device, and the rows of it whose values are needed."""
-
-
-type _Decoded = tuple[Place, tuple[Row, ...], tuple[int | None, ...]]
-"""A block, the rows of it that are decoded, and the powers of ten of these."""
+    blocks: tuple[BlockDecoder, ...]
 
 
 class Mate3:
@@ -105,7 +101,6 @@ class Mate3:
         self._totals = tuple(_totals(system, self.rows))
         self._guard = TotalGuard()
         self._plans: dict[frozenset[PointId], _Plan] = {}
-        self._decoders: dict[_Decoded, _Decoders] = {}
         self._kept: dict[Place, tuple[float, dict[str, Value | None]]] = {}
         self.devices: tuple[Device, ...] = tuple(self._make_devices())
 
@@ -191,13 +186,13 @@ class Mate3:
                 )
         plan = _Plan(
             registers={part: tuple(rows) for part, rows in registers.items()},
-            rows={
-                place: (owners[place], tuple(rows)) for place, rows in by_place.items()
-            },
+            blocks=tuple(
+                BlockDecoder(owners[place], place, rows)
+                for place, rows in by_place.items()
+            ),
         )
         if len(self._plans) >= SETS_KEPT:
             self._plans.clear()
-            self._decoders.clear()
         self._plans[wanted] = plan
         return plan
 
@@ -241,27 +236,15 @@ class Mate3:
         """Return the values of all wanted rows, by device."""
         snapshot: dict[str, dict[str, Value | None]] = {}
         now = time.monotonic()
-        for place, (device, rows) in plan.rows.items():
-            values = snapshot.setdefault(device, {})
-            if place not in blank:
-                known = self._decode_block(place, rows)
-                self._kept[place] = now, _without_counters(known, rows)
+        for block in plan.blocks:
+            values = snapshot.setdefault(block.device, {})
+            if block.place not in blank:
+                known = block.decode(self.image)
+                self._kept[block.place] = now, _without_counters(known, block.rows)
                 values |= known
-            elif (kept := self._kept.get(place)) and now - kept[0] <= KEPT_FOR:
+            elif (kept := self._kept.get(block.place)) and now - kept[0] <= KEPT_FOR:
                 values |= kept[1]
         return snapshot
-
-    def _decode_block(
-        self, place: Place, rows: tuple[Row, ...]
-    ) -> dict[str, Value | None]:
-        exponents = tuple(exponent_of(place, row, self.image) for row in rows)
-        cached = (place, rows, exponents)
-        if (decoders := self._decoders.get(cached)) is None:
-            decoders = self._decoders[cached] = _Decoders.of(place, rows, exponents)
-        values = decoders.known.decode(self.image)
-        for key in decoders.unscaled:
-            values[key] = None
-        return values
 
     def known_settings(self) -> Snapshot:
         """Return what is known of all settings, without asking."""
@@ -379,30 +362,6 @@ class Mate3:
             }
             if (added := self._guard.add_up(total, values)) is not None:
                 snapshot.setdefault(gateway, {})[total.point.key] = added
-
-
-@dataclass(frozen=True, slots=True)
-class _Decoders:
-    """The rows of a block that can be decoded, and the keys of those that cannot."""
-
-    known: Decoder
-    unscaled: tuple[str, ...]
-
-    @classmethod
-    def of(
-        cls, place: Place, rows: tuple[Row, ...], exponents: tuple[int | None, ...]
-    ) -> _Decoders:
-        scaled = [
-            row.at(place.address, exponent)
-            for row, exponent in zip(rows, exponents, strict=True)
-            if exponent is not None
-        ]
-        unscaled = [
-            row.key
-            for row, exponent in zip(rows, exponents, strict=True)
-            if exponent is None
-        ]
-        return cls(Decoder(scaled), tuple(unscaled))
 
 
 def _totals(

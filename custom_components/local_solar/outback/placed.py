@@ -12,7 +12,6 @@ from .chain import Place
 from .reading import header_of, words_of
 from .system import IDENTITY_WORDS, MAX_WORDS, System
 
-
 EXPONENTS: Final = range(-10, 11)
 """Scale factors that make sense (SunSpec 12041)."""
 
@@ -68,9 +67,14 @@ def exponent_of(place: Place, row: Row, image: RegisterImage) -> int | None:
     if not row.scale_factor:
         return 0
     words = words_of(place, row.scale_factor, image)
-    if words is None:
+    return as_exponent(words[0] if words else None)
+
+
+def as_exponent(word: int | None) -> int | None:
+    """Return the power of ten that a scale factor's word stands for, if for any."""
+    if word is None:
         return None
-    exponent = (words[0] ^ 0x8000) - 0x8000
+    exponent = (word ^ 0x8000) - 0x8000
     return exponent if exponent in EXPONENTS else None
 
 

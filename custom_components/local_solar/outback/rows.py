@@ -178,10 +178,24 @@ def firmware(offset: int, prefix: str = "") -> Iterator[Row]:
         yield config_row(place, U16, name, label, Quantity.CODE)
 
 
-def text(offset: int, words: int, name: str, label: str, never_write: str = "") -> Row:
+def text(
+    offset: int,
+    words: int,
+    name: str,
+    label: str,
+    never_write: str = "",
+    *,
+    write_only: bool = False,
+) -> Row:
     """Return the row of a text of two characters a register."""
     return config_row(
-        offset, Text(words), name, label, Quantity.TEXT, never_write=never_write
+        offset,
+        Text(words),
+        name,
+        label,
+        Quantity.TEXT,
+        never_write=never_write,
+        write_only=write_only,
     )
 
 
