@@ -177,9 +177,16 @@ class Block:
     def rows_within(self, length: int) -> tuple[Row, ...]:
         """Return the rows that lie in a block that says it has ``length`` registers.
 
-        What lies beyond belongs to the next block.
+        What lies beyond belongs to the next block, and so does the scale of a row there.
         """
-        return tuple(row for row in self.rows if row.end <= length + HEADER_WORDS + 1)
+        end = length + HEADER_WORDS + 1
+        return tuple(
+            row
+            for row in self.rows
+            if row.end <= end
+            and (not row.scale_factor or self.row(row.scale_factor).end <= end)
+        )
+
 
 
 PORT: Final = "port_number"

@@ -86,7 +86,8 @@ def groups(system: System) -> Iterator[tuple[int, int]]:
     """
     places = system.places
     own = list(takewhile(lambda place: place.port is None, places))
-    yield own[0].address, own[-1].end - 1
+    if own:
+        yield own[0].address, own[-1].end - 1
     for place in places[len(own) :]:
         if place.block is not None:
             yield place.address, place.end - 1

@@ -22,7 +22,7 @@ INVERTER_OPERATING_MODE: Final[Options] = {
     14: "offsetting",
 }
 
-AC_INPUT_STATE: Final[Options] = {0: "ac_drop", 1: "ac_use"}
+AC_INPUT_STATE: Final[Options] = {0: "dropped", 1: "in_use"}
 
 ERRORS: Final[Mapping[int, str]] = {
     0x01: "low_ac_output_voltage",
