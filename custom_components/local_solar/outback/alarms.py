@@ -5,7 +5,7 @@ from typing import Final
 
 from ..points import Alarm, Value
 from .blocks.charge_controller import FAULTS
-from .blocks.inverter_words import ERRORS, WARNINGS
+from .blocks.inverters import ERRORS, WARNINGS
 from .rows import words_of
 
 FIELDS: Final[Mapping[str, tuple[str, Mapping[int, str]]]] = {

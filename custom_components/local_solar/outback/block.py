@@ -188,5 +188,4 @@ class Block:
         )
 
 
-
 PORT: Final = "port_number"

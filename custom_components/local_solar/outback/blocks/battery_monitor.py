@@ -1,10 +1,11 @@
 """The blocks of the FLEXnet DC battery monitor."""
 
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from ...modbus.codecs import S16, U16
 from ...points import Quantity as Q
-from ..block import Block, Family, Half
+from ..block import Block, Family, Half, Row
 from ..codecs import BITS, MOMENT
 from ..rows import (
     ENABLED_DISABLED,
@@ -31,6 +32,69 @@ RELAY_CONTROL: Final[Options] = {0: "off", 1: "auto", 2: "on"}
 
 RELAY_INVERT_LOGIC: Final[Options] = {0: "invert", 1: "normal"}
 
+
+def _today(at: int, shunt: str) -> tuple[Row, ...]:
+    """Return what went through a shunt today, from offset ``at``."""
+    key, name = f"shunt_{shunt}", f"Shunt {shunt.upper()}"
+    # fmt: off
+    return (
+        live_row(at, S16, f"{key}_accumulated_ah", f"{name} charge", Q.CAPACITY, "", OFFERED),
+        live_row(at + 1, S16, f"{key}_accumulated_kwh", f"{name} energy", Q.CAPACITY,
+                 "kwh_scale_factor", OFFERED, unit="kWh"),
+    )
+    # fmt: on
+
+
+def _history(at: int, shunt: str) -> tuple[Row, ...]:
+    """Return what went through a shunt ever, and how fast, from offset ``at``."""
+    key, name = f"shunt_{shunt}", f"Shunt {shunt.upper()}"
+    # fmt: off
+    return (
+        live_row(at, U16, f"{key}_historical_returned_to_battery_ah",
+                 f"{name} historical returned to battery Ah", Q.CAPACITY),
+        live_row(at + 1, U16, f"{key}_historical_returned_to_battery_kwh",
+                 f"{name} historical returned to battery kWh", Q.CAPACITY, "kwh_scale_factor",
+                 unit="kWh"),
+        live_row(at + 2, U16, f"{key}_historical_removed_from_battery_ah",
+                 f"{name} historical removed from battery Ah", Q.CAPACITY),
+        live_row(at + 3, U16, f"{key}_historical_removed_from_battery_kwh",
+                 f"{name} historical removed from battery kWh", Q.CAPACITY, "kwh_scale_factor",
+                 unit="kWh"),
+        live_row(at + 4, U16, f"{key}_maximum_charge_rate", f"{name} maximum charge rate",
+                 Q.CURRENT, "dc_current_scale_factor"),
+        live_row(at + 5, U16, f"{key}_maximum_charge_rate_kw", f"{name} maximum charge rate kW",
+                 Q.POWER, "kwh_scale_factor"),
+        live_row(at + 6, S16, f"{key}_maximum_discharge_rate", f"{name} maximum discharge rate",
+                 Q.CURRENT, "dc_current_scale_factor"),
+        live_row(at + 7, S16, f"{key}_maximum_discharge_rate_kw",
+                 f"{name} maximum discharge rate kW", Q.POWER, "kwh_scale_factor"),
+    )
+    # fmt: on
+
+
+def _resets(at: int, shunt: str) -> tuple[Row, ...]:
+    """Return the registers that clear the maxima of a shunt, from offset ``at``."""
+    key, name = f"shunt_{shunt}", f"Shunt {shunt.upper()}"
+    # fmt: off
+    return (
+        live_row(at, U16, f"{key}_reset_maximum_data", f"{name} reset maximum data", Q.CODE),
+        live_row(at + 1, U16, f"{key}_reset_maximum_data_write_complement",
+                 f"{name} reset maximum data write complement", Q.CODE, write_only=True,
+                 never_write=COUNTER_RESET),
+    )
+    # fmt: on
+
+
+def _of_shunts(
+    at: int, rows_of: Callable[[int, str], tuple[Row, ...]]
+) -> Iterator[Row]:
+    """Go through the rows of the three shunts, which follow each other from ``at``."""
+    for shunt in "abc":
+        for row in rows_of(at, shunt):
+            yield row
+            at += row.words
+
+
 # fmt: off
 BATTERY_MONITOR: Final = Block(
     did=64118,
@@ -56,15 +120,7 @@ BATTERY_MONITOR: Final = Block(
         live_row(15, BITS, "status_flags", "Status flags", Q.CODE),
         bit(15, 0x0001, "aux_relay_enabled", "Relay", Q.FLAG, SHOWN),
         bit(15, 0x0002, "charged_parms_met", "Fully charged", Q.FLAG, SHOWN),
-        live_row(16, S16, "shunt_a_accumulated_ah", "Shunt A charge", Q.CAPACITY, "", OFFERED),
-        live_row(17, S16, "shunt_a_accumulated_kwh", "Shunt A energy", Q.CAPACITY,
-                 "kwh_scale_factor", OFFERED, unit="kWh"),
-        live_row(18, S16, "shunt_b_accumulated_ah", "Shunt B charge", Q.CAPACITY, "", OFFERED),
-        live_row(19, S16, "shunt_b_accumulated_kwh", "Shunt B energy", Q.CAPACITY,
-                 "kwh_scale_factor", OFFERED, unit="kWh"),
-        live_row(20, S16, "shunt_c_accumulated_ah", "Shunt C charge", Q.CAPACITY, "", OFFERED),
-        live_row(21, S16, "shunt_c_accumulated_kwh", "Shunt C energy", Q.CAPACITY,
-                 "kwh_scale_factor", OFFERED, unit="kWh"),
+        *_of_shunts(16, _today),
         live_row(22, U16, "input_current", "Charging current in total", Q.CURRENT,
                  "dc_current_scale_factor", OFFERED),
         live_row(23, U16, "output_current", "Discharging current in total", Q.CURRENT,
@@ -112,72 +168,8 @@ BATTERY_MONITOR: Final = Block(
                  "time_scale_factor", OFFERED, unit="d"),
         live_row(48, U16, "lifetime_k_ah_removed", "Charge removed ever", Q.CAPACITY, "",
                  OFFERED, unit="kAh"),
-        live_row(49, U16, "shunt_a_historical_returned_to_battery_ah",
-                 "Shunt A historical returned to battery Ah", Q.CAPACITY),
-        live_row(50, U16, "shunt_a_historical_returned_to_battery_kwh",
-                 "Shunt A historical returned to battery kWh", Q.CAPACITY, "kwh_scale_factor",
-                 unit="kWh"),
-        live_row(51, U16, "shunt_a_historical_removed_from_battery_ah",
-                 "Shunt A historical removed from battery Ah", Q.CAPACITY),
-        live_row(52, U16, "shunt_a_historical_removed_from_battery_kwh",
-                 "Shunt A historical removed from battery kWh", Q.CAPACITY, "kwh_scale_factor",
-                 unit="kWh"),
-        live_row(53, U16, "shunt_a_maximum_charge_rate", "Shunt A maximum charge rate",
-                 Q.CURRENT, "dc_current_scale_factor"),
-        live_row(54, U16, "shunt_a_maximum_charge_rate_kw", "Shunt A maximum charge rate kW",
-                 Q.POWER, "kwh_scale_factor"),
-        live_row(55, S16, "shunt_a_maximum_discharge_rate", "Shunt A maximum discharge rate",
-                 Q.CURRENT, "dc_current_scale_factor"),
-        live_row(56, S16, "shunt_a_maximum_discharge_rate_kw",
-                 "Shunt A maximum discharge rate kW", Q.POWER, "kwh_scale_factor"),
-        live_row(57, U16, "shunt_b_historical_returned_to_battery_ah",
-                 "Shunt B historical returned to battery Ah", Q.CAPACITY),
-        live_row(58, U16, "shunt_b_historical_returned_to_battery_kwh",
-                 "Shunt B historical returned to battery kWh", Q.CAPACITY, "kwh_scale_factor",
-                 unit="kWh"),
-        live_row(59, U16, "shunt_b_historical_removed_from_battery_ah",
-                 "Shunt B historical removed from battery Ah", Q.CAPACITY),
-        live_row(60, U16, "shunt_b_historical_removed_from_battery_kwh",
-                 "Shunt B historical removed from battery kWh", Q.CAPACITY, "kwh_scale_factor",
-                 unit="kWh"),
-        live_row(61, U16, "shunt_b_maximum_charge_rate", "Shunt B maximum charge rate",
-                 Q.CURRENT, "dc_current_scale_factor"),
-        live_row(62, U16, "shunt_b_maximum_charge_rate_kw", "Shunt B maximum charge rate kW",
-                 Q.POWER, "kwh_scale_factor"),
-        live_row(63, S16, "shunt_b_maximum_discharge_rate", "Shunt B maximum discharge rate",
-                 Q.CURRENT, "dc_current_scale_factor"),
-        live_row(64, S16, "shunt_b_maximum_discharge_rate_kw",
-                 "Shunt B maximum discharge rate kW", Q.POWER, "kwh_scale_factor"),
-        live_row(65, U16, "shunt_c_historical_returned_to_battery_ah",
-                 "Shunt C historical returned to battery Ah", Q.CAPACITY),
-        live_row(66, U16, "shunt_c_historical_returned_to_battery_kwh",
-                 "Shunt C historical returned to battery kWh", Q.CAPACITY, "kwh_scale_factor",
-                 unit="kWh"),
-        live_row(67, U16, "shunt_c_historical_removed_from_battery_ah",
-                 "Shunt C historical removed from battery Ah", Q.CAPACITY),
-        live_row(68, U16, "shunt_c_historical_removed_from_battery_kwh",
-                 "Shunt C historical removed from battery kWh", Q.CAPACITY, "kwh_scale_factor",
-                 unit="kWh"),
-        live_row(69, U16, "shunt_c_maximum_charge_rate", "Shunt C maximum charge rate",
-                 Q.CURRENT, "dc_current_scale_factor"),
-        live_row(70, U16, "shunt_c_maximum_charge_rate_kw", "Shunt C maximum charge rate kW",
-                 Q.POWER, "kwh_scale_factor"),
-        live_row(71, S16, "shunt_c_maximum_discharge_rate", "Shunt C maximum discharge rate",
-                 Q.CURRENT, "dc_current_scale_factor"),
-        live_row(72, S16, "shunt_c_maximum_discharge_rate_kw",
-                 "Shunt C maximum discharge rate kW", Q.POWER, "kwh_scale_factor"),
-        live_row(73, U16, "shunt_a_reset_maximum_data", "Shunt A reset maximum data", Q.CODE),
-        live_row(74, U16, "shunt_a_reset_maximum_data_write_complement",
-                 "Shunt A reset maximum data write complement", Q.CODE, write_only=True,
-                 never_write=COUNTER_RESET),
-        live_row(75, U16, "shunt_b_reset_maximum_data", "Shunt B reset maximum data", Q.CODE),
-        live_row(76, U16, "shunt_b_reset_maximum_data_write_complement",
-                 "Shunt B reset maximum data write complement", Q.CODE, write_only=True,
-                 never_write=COUNTER_RESET),
-        live_row(77, U16, "shunt_c_reset_maximum_data", "Shunt C reset maximum data", Q.CODE),
-        live_row(78, U16, "shunt_c_reset_maximum_data_write_complement",
-                 "Shunt C reset maximum data write complement", Q.CODE, write_only=True,
-                 never_write=COUNTER_RESET),
+        *_of_shunts(49, _history),
+        *_of_shunts(73, _resets),
     ),
 )
 

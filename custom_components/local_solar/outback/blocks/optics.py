@@ -1,86 +1,48 @@
 """The block that counts what goes to the maker's cloud."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from ...modbus.codecs import U16
 from ...points import Quantity as Q
-from ..block import Block, Family, Half
+from ..block import Block, Family, Half, Row
 from ..rows import header, live_row
 
-# fmt: off
+PACKETS: Final = {
+    "bt": "Boot",
+    "mp": "Map",
+    "cu": "Config",
+    "su": "Status",
+    "pg": "Ping",
+    "mb": "Modbus",
+    "fu": "File",
+    "ev": "Event",
+}
+"""Kinds of packets, in the order of their registers."""
+
+
+def _packets() -> Iterator[Row]:
+    """Go through what is counted of each kind of packet: seven registers."""
+    for place, (kind, name) in enumerate(PACKETS.items()):
+        at = 3 + 7 * place
+        # fmt: off
+        yield live_row(at, U16, f"{kind}_min", f"{name} packet min", Q.DURATION, unit="ms")
+        yield live_row(at + 1, U16, f"{kind}_max", f"{name} packet max", Q.DURATION, unit="ms")
+        yield live_row(at + 2, U16, f"{kind}_ave", f"{name} packet average", Q.DURATION,
+                       unit="ms")
+        yield live_row(at + 3, U16, f"{kind}_attempts", f"{name} packet attempts", Q.CODE)
+        yield live_row(at + 4, U16, f"{kind}_errors", f"{name} packet errors", Q.CODE)
+        yield live_row(at + 5, U16, f"{kind}_timeouts", f"{name} packet timeouts", Q.CODE)
+        yield live_row(at + 6, U16, f"{kind}_packet_timeout", f"{name} packet packet timeout",
+                       Q.DURATION, unit="s")
+        # fmt: on
+
+
 OPTICS: Final = Block(
     did=64255,
     name="optics_packet_statistics",
     family=Family.GATEWAY,
     half=Half.CONFIG,
     length=56,
-    rows=(
-        *header(prefix="optics_"),
-        live_row(3, U16, "bt_min", "Boot packet min", Q.DURATION, unit="ms"),
-        live_row(4, U16, "bt_max", "Boot packet max", Q.DURATION, unit="ms"),
-        live_row(5, U16, "bt_ave", "Boot packet average", Q.DURATION, unit="ms"),
-        live_row(6, U16, "bt_attempts", "Boot packet attempts", Q.CODE),
-        live_row(7, U16, "bt_errors", "Boot packet errors", Q.CODE),
-        live_row(8, U16, "bt_timeouts", "Boot packet timeouts", Q.CODE),
-        live_row(9, U16, "bt_packet_timeout", "Boot packet packet timeout", Q.DURATION,
-                 unit="s"),
-        live_row(10, U16, "mp_min", "Map packet min", Q.DURATION, unit="ms"),
-        live_row(11, U16, "mp_max", "Map packet max", Q.DURATION, unit="ms"),
-        live_row(12, U16, "mp_ave", "Map packet average", Q.DURATION, unit="ms"),
-        live_row(13, U16, "mp_attempts", "Map packet attempts", Q.CODE),
-        live_row(14, U16, "mp_errors", "Map packet errors", Q.CODE),
-        live_row(15, U16, "mp_timeouts", "Map packet timeouts", Q.CODE),
-        live_row(16, U16, "mp_packet_timeout", "Map packet packet timeout", Q.DURATION,
-                 unit="s"),
-        live_row(17, U16, "cu_min", "Config packet min", Q.DURATION, unit="ms"),
-        live_row(18, U16, "cu_max", "Config packet max", Q.DURATION, unit="ms"),
-        live_row(19, U16, "cu_ave", "Config packet average", Q.DURATION, unit="ms"),
-        live_row(20, U16, "cu_attempts", "Config packet attempts", Q.CODE),
-        live_row(21, U16, "cu_errors", "Config packet errors", Q.CODE),
-        live_row(22, U16, "cu_timeouts", "Config packet timeouts", Q.CODE),
-        live_row(23, U16, "cu_packet_timeout", "Config packet packet timeout", Q.DURATION,
-                 unit="s"),
-        live_row(24, U16, "su_min", "Status packet min", Q.DURATION, unit="ms"),
-        live_row(25, U16, "su_max", "Status packet max", Q.DURATION, unit="ms"),
-        live_row(26, U16, "su_ave", "Status packet average", Q.DURATION, unit="ms"),
-        live_row(27, U16, "su_attempts", "Status packet attempts", Q.CODE),
-        live_row(28, U16, "su_errors", "Status packet errors", Q.CODE),
-        live_row(29, U16, "su_timeouts", "Status packet timeouts", Q.CODE),
-        live_row(30, U16, "su_packet_timeout", "Status packet packet timeout", Q.DURATION,
-                 unit="s"),
-        live_row(31, U16, "pg_min", "Ping packet min", Q.DURATION, unit="ms"),
-        live_row(32, U16, "pg_max", "Ping packet max", Q.DURATION, unit="ms"),
-        live_row(33, U16, "pg_ave", "Ping packet average", Q.DURATION, unit="ms"),
-        live_row(34, U16, "pg_attempts", "Ping packet attempts", Q.CODE),
-        live_row(35, U16, "pg_errors", "Ping packet errors", Q.CODE),
-        live_row(36, U16, "pg_timeouts", "Ping packet timeouts", Q.CODE),
-        live_row(37, U16, "pg_packet_timeout", "Ping packet packet timeout", Q.DURATION,
-                 unit="s"),
-        live_row(38, U16, "mb_min", "Modbus packet min", Q.DURATION, unit="ms"),
-        live_row(39, U16, "mb_max", "Modbus packet max", Q.DURATION, unit="ms"),
-        live_row(40, U16, "mb_ave", "Modbus packet average", Q.DURATION, unit="ms"),
-        live_row(41, U16, "mb_attempts", "Modbus packet attempts", Q.CODE),
-        live_row(42, U16, "mb_errors", "Modbus packet errors", Q.CODE),
-        live_row(43, U16, "mb_timeouts", "Modbus packet timeouts", Q.CODE),
-        live_row(44, U16, "mb_packet_timeout", "Modbus packet packet timeout", Q.DURATION,
-                 unit="s"),
-        live_row(45, U16, "fu_min", "File packet min", Q.DURATION, unit="ms"),
-        live_row(46, U16, "fu_max", "File packet max", Q.DURATION, unit="ms"),
-        live_row(47, U16, "fu_ave", "File packet average", Q.DURATION, unit="ms"),
-        live_row(48, U16, "fu_attempts", "File packet attempts", Q.CODE),
-        live_row(49, U16, "fu_errors", "File packet errors", Q.CODE),
-        live_row(50, U16, "fu_timeouts", "File packet timeouts", Q.CODE),
-        live_row(51, U16, "fu_packet_timeout", "File packet packet timeout", Q.DURATION,
-                 unit="s"),
-        live_row(52, U16, "ev_min", "Event packet min", Q.DURATION, unit="ms"),
-        live_row(53, U16, "ev_max", "Event packet max", Q.DURATION, unit="ms"),
-        live_row(54, U16, "ev_ave", "Event packet average", Q.DURATION, unit="ms"),
-        live_row(55, U16, "ev_attempts", "Event packet attempts", Q.CODE),
-        live_row(56, U16, "ev_errors", "Event packet errors", Q.CODE),
-        live_row(57, U16, "ev_timeouts", "Event packet timeouts", Q.CODE),
-        live_row(58, U16, "ev_packet_timeout", "Event packet packet timeout", Q.DURATION,
-                 unit="s"),
-    ),
+    rows=(*header(prefix="optics_"), *_packets()),
 )
-
-# fmt: on
