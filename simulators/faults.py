@@ -8,12 +8,13 @@ A fault is written ``KIND[=ARGUMENT][@CHANCE][,FILTER=VALUE...]``::
     disconnect,times=1                hangs up once
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from random import Random
-from typing import Final, Protocol, Self
+from typing import Final, Protocol, override
 
 from .errors import SimulatorError
+from .fault_syntax import AnyFault, Argument, number_within
 
 
 class FaultKind(StrEnum):
@@ -34,24 +35,14 @@ class FaultKind(StrEnum):
     DISCONNECT = "disconnect"
 
 
-@dataclass(frozen=True, slots=True)
-class _Argument:
-    """What may stand behind ``KIND=`` and what is meant without it."""
-
-    default: float | None
-    minimum: float
-    maximum: float
-    whole: bool = True
-
-
-_ARGUMENTS: Final = {
-    FaultKind.LATE: _Argument(None, 0, 3600, whole=False),
-    FaultKind.CLAMP: _Argument(None, 0, 0xFFFF),
-    FaultKind.DELAY: _Argument(None, 0, 3600, whole=False),
-    FaultKind.SHORT: _Argument(1, 1, 125),
-    FaultKind.CUT: _Argument(3, 1, 256),
-    FaultKind.EXCEPTION: _Argument(4, 0, 255),
-    FaultKind.GARBAGE: _Argument(16, 1, 256),
+_ARGUMENTS: Final[Mapping[StrEnum, Argument]] = {
+    FaultKind.LATE: Argument(None, 0, 3600, whole=False),
+    FaultKind.CLAMP: Argument(None, 0, 0xFFFF),
+    FaultKind.DELAY: Argument(None, 0, 3600, whole=False),
+    FaultKind.SHORT: Argument(1, 1, 125),
+    FaultKind.CUT: Argument(3, 1, 256),
+    FaultKind.EXCEPTION: Argument(4, 0, 255),
+    FaultKind.GARBAGE: Argument(16, 1, 256),
 }
 
 _ONLY_OP: Final = {
@@ -120,103 +111,41 @@ class Asked(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class Fault:
+class Fault(AnyFault[FaultKind, Asked]):
     """One fault and the requests that meet it.
 
-    ``addresses`` are the first and the last address. ``seen`` counts the requests
-    that fitted, ``struck`` those that met the fault.
+    ``addresses`` are the first and the last address.
     """
 
-    kind: FaultKind
-    argument: float = 0
-    chance: float = 1.0
-    every: int = 1
-    times: int | None = None
+    kinds = FaultKind
+    arguments = _ARGUMENTS
+    filters = ("unit", "address", "op")
+
     unit: int | None = None
     addresses: tuple[int, int] | None = None
     op: str | None = None
-    seen: int = 0
-    struck: int = 0
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read a fault as it stands on the command line.
+    @override
+    def _kind(cls, name: str) -> FaultKind:
+        return FaultKind(name)
 
-        Raises ``SimulatorError`` saying which part is wrong.
-        """
-        head, *filters = text.split(",")
-        head, has_chance, chance = head.partition("@")
-        name, has_argument, argument = head.partition("=")
-        try:
-            kind = FaultKind(name)
-        except ValueError:
-            kinds = ", ".join(FaultKind)
-            raise SimulatorError(
-                f"fault {text!r}: {name!r} is not one of {kinds}"
-            ) from None
-        fault = cls(kind=kind)
-        allowed = _ARGUMENTS.get(kind)
-        if allowed is None:
-            if has_argument:
-                raise SimulatorError(f"fault {text!r}: {name} takes no argument")
-        elif has_argument:
-            fault.argument = _number(
-                text,
-                argument,
-                allowed.minimum,
-                allowed.maximum,
-                whole=allowed.whole,
-            )
-        elif allowed.default is None:
-            example = "1" if allowed.whole else "1.5"
-            raise SimulatorError(
-                f"fault {text!r}: {name} needs an argument: {name}={example}"
-            )
-        else:
-            fault.argument = allowed.default
-        if has_chance:
-            fault.chance = _number(text, chance, 0, 1, whole=False)
-        for condition in filters:
-            fault._add_filter(text, condition)
-        return fault
-
-    def _add_filter(self, text: str, condition: str) -> None:
-        name, _, value = condition.partition("=")
+    @override
+    def _add_own_filter(self, text: str, name: str, value: str) -> None:
         match name:
-            case "every":
-                self.every = int(_number(text, value, 1, 1_000_000))
-            case "times":
-                self.times = int(_number(text, value, 1, 1_000_000))
             case "unit":
-                self.unit = int(_number(text, value, 0, 255))
+                self.unit = int(number_within(text, value, 0, 255))
             case "address":
                 first, _, last = value.partition("-")
-                low = int(_number(text, first, 0, 0xFFFF))
-                self.addresses = low, int(_number(text, last or first, low, 0xFFFF))
-            case "op" if value in ("read", "write", *OPS.values()):
+                low = int(number_within(text, first, 0, 0xFFFF))
+                high = int(number_within(text, last or first, low, 0xFFFF))
+                self.addresses = low, high
+            case _ if value in ("read", "write", *OPS.values()):
                 self.op = value
-            case "op":
-                raise SimulatorError(f"fault {text!r}: {value!r} is not an operation")
             case _:
-                raise SimulatorError(
-                    f"fault {text!r}: {name!r} is not one of"
-                    " every, times, unit, address, op"
-                )
+                raise SimulatorError(f"fault {text!r}: {value!r} is not an operation")
 
-    def strikes(self, request: Asked, random: Random) -> bool:
-        """Count a request and tell whether it meets the fault."""
-        if not self._fits(request):
-            return False
-        self.seen += 1
-        if self.times is not None and self.struck >= self.times:
-            return False
-        if self.seen % self.every or (
-            self.chance < 1 and random.random() >= self.chance
-        ):
-            return False
-        self.struck += 1
-        return True
-
+    @override
     def _fits(self, request: Asked) -> bool:
         if self.unit is not None and request.unit != self.unit:
             return False
@@ -236,19 +165,3 @@ class Fault:
 def as_fault(fault: Fault | str) -> Fault:
     """Return a fault, reading it if it is text."""
     return Fault.parse(fault) if isinstance(fault, str) else fault
-
-
-def _number(
-    text: str, value: str, minimum: float, maximum: float, *, whole: bool = True
-) -> float:
-    """Return a number within limits."""
-    try:
-        number = int(value) if whole else float(value)
-    except ValueError:
-        number = float("nan")
-    if minimum <= number <= maximum:
-        return number
-    kind = "whole number" if whole else "number"
-    raise SimulatorError(
-        f"fault {text!r}: {value!r} is not a {kind} from {minimum:g} to {maximum:g}"
-    )

@@ -4,14 +4,15 @@ Written as the faults of a Modbus bus are: ``KIND[=ARGUMENT][@CHANCE][,FILTER=VA
 All but a few were seen on real DTUs.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 from string import hexdigits
-from typing import Final, Self
+from typing import Final, override
 
 from .errors import SimulatorError
+from .fault_syntax import AnyFault, Argument
 
 
 class FaultKind(StrEnum):
@@ -41,27 +42,17 @@ class FaultKind(StrEnum):
     STUCK = "stuck"
 
 
-@dataclass(frozen=True, slots=True)
-class _Argument:
-    """What may stand behind ``KIND=`` and what is meant without it."""
-
-    default: float | None
-    minimum: float
-    maximum: float
-    whole: bool = True
-
-
-_ARGUMENTS: Final = {
-    FaultKind.SPLIT: _Argument(7, 1, 1024),
-    FaultKind.ZERO_BYTES: _Argument(64, 1, 65536),
-    FaultKind.GARBAGE: _Argument(32, 1, 65536),
-    FaultKind.DELAY: _Argument(None, 0, 3600, whole=False),
-    FaultKind.NO_CLOCK: _Argument(0, -2_000_000_000, 2_000_000_000),
-    FaultKind.SLOW_COMMAND: _Argument(60, 0, 86400, whole=False),
-    FaultKind.FAILED_COMMAND: _Argument(1, 0, 0x7FFFFFFF),
-    FaultKind.LOST_PAGE: _Argument(1, 0, 0xFFFF),
-    FaultKind.PAGE_TIME_JUMP: _Argument(30, -86400, 86400),
-    FaultKind.REFUSES_A305: _Argument(1, 1, 0x7FFFFFFF),
+_ARGUMENTS: Final[Mapping[StrEnum, Argument]] = {
+    FaultKind.SPLIT: Argument(7, 1, 1024),
+    FaultKind.ZERO_BYTES: Argument(64, 1, 65536),
+    FaultKind.GARBAGE: Argument(32, 1, 65536),
+    FaultKind.DELAY: Argument(None, 0, 3600, whole=False),
+    FaultKind.NO_CLOCK: Argument(0, -2_000_000_000, 2_000_000_000),
+    FaultKind.SLOW_COMMAND: Argument(60, 0, 86400, whole=False),
+    FaultKind.FAILED_COMMAND: Argument(1, 0, 0x7FFFFFFF),
+    FaultKind.LOST_PAGE: Argument(1, 0, 0xFFFF),
+    FaultKind.PAGE_TIME_JUMP: Argument(30, -86400, 86400),
+    FaultKind.REFUSES_A305: Argument(1, 1, 0x7FFFFFFF),
 }
 
 _ONLY_COMMANDS: Final = {
@@ -123,73 +114,25 @@ class Asked:
 
 
 @dataclass(slots=True, kw_only=True)
-class Fault:
-    """One fault and the requests that meet it.
+class Fault(AnyFault[FaultKind, Asked]):
+    """One fault and the requests that meet it."""
 
-    ``seen`` counts the requests that fitted, ``struck`` those that met the fault.
-    """
+    kinds = FaultKind
+    arguments = _ARGUMENTS
+    filters = ("command",)
 
-    kind: FaultKind
-    argument: float = 0
-    chance: float = 1.0
-    every: int = 1
-    times: int | None = None
     command: int | None = None
-    seen: int = 0
-    struck: int = 0
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read a fault as it stands on the command line.
+    @override
+    def _kind(cls, name: str) -> FaultKind:
+        return FaultKind(name)
 
-        Raises ``SimulatorError`` saying which part is wrong.
-        """
-        head, *filters = text.split(",")
-        head, has_chance, chance = head.partition("@")
-        name, has_argument, argument = head.partition("=")
-        try:
-            kind = FaultKind(name)
-        except ValueError:
-            kinds = ", ".join(FaultKind)
-            raise SimulatorError(
-                f"fault {text!r}: {name!r} is not one of {kinds}"
-            ) from None
-        fault = cls(kind=kind)
-        fault.argument = _argument(text, kind, argument if has_argument else None)
-        if has_chance:
-            fault.chance = _number(text, chance, 0, 1, whole=False)
-        for condition in filters:
-            fault._add_filter(text, condition)
-        return fault
+    @override
+    def _add_own_filter(self, text: str, name: str, value: str) -> None:
+        self.command = _command(text, value)
 
-    def _add_filter(self, text: str, condition: str) -> None:
-        name, _, value = condition.partition("=")
-        match name:
-            case "every":
-                self.every = int(_number(text, value, 1, 1_000_000))
-            case "times":
-                self.times = int(_number(text, value, 1, 1_000_000))
-            case "command":
-                self.command = _command(text, value)
-            case _:
-                raise SimulatorError(
-                    f"fault {text!r}: {name!r} is not one of every, times, command"
-                )
-
-    def strikes(self, request: Asked, random: Random) -> bool:
-        """Count a request and tell whether it meets the fault."""
-        if not self._fits(request):
-            return False
-        self.seen += 1
-        if self.times is not None and self.struck >= self.times:
-            return False
-        if self.seen % self.every or (
-            self.chance < 1 and random.random() >= self.chance
-        ):
-            return False
-        self.struck += 1
-        return True
-
+    @override
     def _fits(self, request: Asked) -> bool:
         if self.command is not None and request.command != self.command:
             return False
@@ -231,42 +174,10 @@ def as_fault(fault: Fault | str) -> Fault:
     return Fault.parse(fault) if isinstance(fault, str) else fault
 
 
-def _argument(text: str, kind: FaultKind, given: str | None) -> float:
-    """Return the argument of a fault."""
-    allowed = _ARGUMENTS.get(kind)
-    if allowed is None:
-        if given is not None:
-            raise SimulatorError(f"fault {text!r}: {kind} takes no argument")
-        return 0
-    if given is not None:
-        return _number(
-            text, given, allowed.minimum, allowed.maximum, whole=allowed.whole
-        )
-    if allowed.default is None:
-        raise SimulatorError(f"fault {text!r}: {kind} needs an argument: {kind}=1.5")
-    return allowed.default
-
-
 def _command(text: str, value: str) -> int:
     """Return a command's id."""
     if len(value) == 4 and all(digit in hexdigits for digit in value):
         return int(value, 16)
     raise SimulatorError(
         f"fault {text!r}: {value!r} is not the id of a command such as A311"
-    )
-
-
-def _number(
-    text: str, value: str, minimum: float, maximum: float, *, whole: bool = True
-) -> float:
-    """Return a number within limits."""
-    try:
-        number = int(value) if whole else float(value)
-    except ValueError:
-        number = float("nan")
-    if minimum <= number <= maximum:
-        return number
-    kind = "whole number" if whole else "number"
-    raise SimulatorError(
-        f"fault {text!r}: {value!r} is not a {kind} from {minimum:g} to {maximum:g}"
     )
