@@ -173,7 +173,15 @@ def add_bus_options(parser: argparse.ArgumentParser) -> None:
         default=UnknownUnit.SILENT,
         help="who is not there does not answer, or a gateway answers exception 11",
     )
-    group.add_argument(
+    add_faults(group)
+    add_capture(group)
+    add_duration(parser)
+    parser.epilog = EXPLANATION
+
+
+def add_faults(parser: argparse._ActionsContainer) -> None:
+    """Add the options of what goes wrong."""
+    parser.add_argument(
         "--fault",
         dest="faults",
         metavar="FAULT",
@@ -181,26 +189,28 @@ def add_bus_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="what goes wrong, see below; may be repeated",
     )
-    group.add_argument(
+    parser.add_argument(
         "--seed",
         metavar="N",
         type=int,
         help="makes random faults the same in every run",
     )
-    group.add_argument(
+
+
+def add_capture(parser: argparse._ActionsContainer) -> None:
+    """Add the option that writes down all requests."""
+    parser.add_argument(
         "--capture",
         metavar="FILE",
         type=Path,
         help="append one JSON line per request: ts op unit addr count regs",
     )
-    add_duration(parser)
-    parser.epilog = EXPLANATION
 
 
 def add_duration(parser: argparse.ArgumentParser) -> None:
     """Add the option that ends a simulator by itself."""
     parser.add_argument(
-        "--duration", metavar="S", type=_positive, help="stop after so many seconds"
+        "--duration", metavar="S", type=positive, help="stop after so many seconds"
     )
 
 
@@ -215,23 +225,28 @@ def add_clock_options(parser: argparse.ArgumentParser, *, mutate: bool = False) 
             action="store_true",
             help="sun, house, battery and grid drive the registers",
         )
+    add_time_options(group)
+    group.add_argument(
+        "--sleep",
+        action="store_true",
+        help="inverters without a battery do not answer while there is no sun",
+    )
+
+
+def add_time_options(group: argparse._ActionsContainer) -> None:
+    """Add the options of the simulated time."""
     group.add_argument(
         "--start",
         metavar="TIME",
-        type=_start,
+        type=start_time,
         help="simulated time to start at: 2026-06-21T12:00, or 12:00 today (now)",
     )
     group.add_argument(
         "--speed",
         metavar="X",
-        type=_positive,
+        type=positive,
         default=1.0,
         help="simulated seconds per second (1)",
-    )
-    group.add_argument(
-        "--sleep",
-        action="store_true",
-        help="inverters without a battery do not answer while there is no sun",
     )
 
 
@@ -287,7 +302,8 @@ async def serve(duration: float | None = None) -> None:
             await stop.wait()
 
 
-def _positive(text: str) -> float:
+def positive(text: str) -> float:
+    """Read a number above 0."""
     try:
         number = float(text)
     except ValueError:
@@ -303,7 +319,13 @@ def _baud(text: str) -> int:
     return int(text)
 
 
-def _start(text: str) -> datetime:
+def not_negative(text: str) -> float:
+    """Read a number above 0, or 0."""
+    return 0.0 if text == "0" else positive(text)
+
+
+def start_time(text: str) -> datetime:
+    """Read a local time, or a time of today."""
     try:
         if "-" in text:
             start = datetime.fromisoformat(text)

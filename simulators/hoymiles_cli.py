@@ -8,7 +8,16 @@ import argparse
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
-from .cli import Address, Commands, _positive, _start, add_duration, announce, serve
+from .cli import (
+    Address,
+    Commands,
+    add_duration,
+    add_faults,
+    add_time_options,
+    announce,
+    not_negative,
+    serve,
+)
 from .clock import SimulatedClock
 from .errors import SimulatorError
 from .hoymiles_faults import EXPLANATION
@@ -56,7 +65,7 @@ def _register_dtu(commands: Commands) -> None:
     parser.add_argument(
         "--refresh",
         metavar="S",
-        type=_not_negative,
+        type=not_negative,
         default=30.0,
         help="simulated seconds for which it gives the same values again (30); 0: none",
     )
@@ -66,20 +75,7 @@ def _register_dtu(commands: Commands) -> None:
         type=Address.parse,
         help="report to a cloud there, such as hoymiles-cloud",
     )
-    parser.add_argument(
-        "--fault",
-        dest="faults",
-        metavar="FAULT",
-        action="append",
-        default=[],
-        help="what goes wrong, see below; may be repeated",
-    )
-    parser.add_argument(
-        "--seed",
-        metavar="N",
-        type=int,
-        help="makes random faults the same in every run",
-    )
+    add_faults(parser)
     _add_clock(parser)
     add_duration(parser)
     parser.epilog = EXPLANATION
@@ -122,19 +118,7 @@ def _add_clock(parser: argparse.ArgumentParser) -> None:
     There is no choice about sleep: an integrated DTU always sleeps at night.
     """
     group = parser.add_argument_group("what lives")
-    group.add_argument(
-        "--start",
-        metavar="TIME",
-        type=_start,
-        help="simulated time to start at: 2026-06-21T12:00, or 12:00 today (now)",
-    )
-    group.add_argument(
-        "--speed",
-        metavar="X",
-        type=_positive,
-        default=1.0,
-        help="simulated seconds per second (1)",
-    )
+    add_time_options(group)
 
 
 async def run_dtu(options: argparse.Namespace) -> None:
@@ -203,7 +187,3 @@ def _port(text: str) -> int:
     if text.isascii() and text.isdecimal() and len(text) < 6 and int(text) <= 0xFFFF:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
-
-
-def _not_negative(text: str) -> float:
-    return 0.0 if text == "0" else _positive(text)

@@ -5,10 +5,20 @@ start faster without.
 """
 
 import argparse
-from pathlib import Path
 from typing import Final
 
-from .cli import Address, Commands, _positive, _start, add_duration, announce, serve
+from .cli import (
+    Address,
+    Commands,
+    add_capture,
+    add_duration,
+    add_faults,
+    add_time_options,
+    announce,
+    not_negative,
+    positive,
+    serve,
+)
 from .clock import SimulatedClock
 from .errors import SimulatorError
 from .faults import EXPLANATION, Fault, FaultKind
@@ -48,26 +58,8 @@ def register(commands: Commands) -> None:
     )
     _add_clock(parser)
     _add_quirks(parser)
-    parser.add_argument(
-        "--fault",
-        dest="faults",
-        metavar="FAULT",
-        action="append",
-        default=[],
-        help="what goes wrong, see below; may be repeated",
-    )
-    parser.add_argument(
-        "--seed",
-        metavar="N",
-        type=int,
-        help="makes random faults the same in every run",
-    )
-    parser.add_argument(
-        "--capture",
-        metavar="FILE",
-        type=Path,
-        help="append one JSON line per request: ts op unit addr count regs",
-    )
+    add_faults(parser)
+    add_capture(parser)
     add_duration(parser)
     parser.epilog = EXPLANATION
     parser.set_defaults(run=run)
@@ -85,19 +77,7 @@ def _add_clock(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="values stay as they are, without --dump as well",
     )
-    group.add_argument(
-        "--start",
-        metavar="TIME",
-        type=_start,
-        help="simulated time to start at: 2026-06-21T12:00, or 12:00 today (now)",
-    )
-    group.add_argument(
-        "--speed",
-        metavar="X",
-        type=_positive,
-        default=1.0,
-        help="simulated seconds per second (1)",
-    )
+    add_time_options(group)
 
 
 def _add_quirks(parser: argparse.ArgumentParser) -> None:
@@ -113,14 +93,14 @@ def _add_quirks(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=1.5,
         default=0.0,
-        type=_positive,
+        type=positive,
         help="takes no connection for so many seconds after one has ended (1.5)",
     )
     group.add_argument(
         "--command-delay",
         metavar="S",
         default=0.3,
-        type=_not_negative,
+        type=not_negative,
         help="simulated seconds until commands have their effect (%(default)s)",
     )
     group.add_argument(
@@ -129,7 +109,7 @@ def _add_quirks(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=1.0,
         default=0.0,
-        type=_positive,
+        type=positive,
         help='registers just written read "not available" for so many simulated'
         " seconds (1)",
     )
@@ -139,7 +119,7 @@ def _add_quirks(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=3.0,
         default=0.0,
-        type=_positive,
+        type=positive,
         help="for so many simulated seconds of each minute (3), the blocks of one device"
         " begin with 0x8000, as if there were no data; of another one each minute",
     )
@@ -181,7 +161,3 @@ async def run(options: argparse.Namespace) -> None:
         port = await simulator.start_tcp(tcp.host, tcp.port)
         announce("tcp", Address(tcp.host, port))
         await serve(options.duration)
-
-
-def _not_negative(text: str) -> float:
-    return 0.0 if text == "0" else _positive(text)
