@@ -12,6 +12,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "W": (-20_000, 20_000),
     "VA": (-20_000, 20_000),
     "var": (-20_000, 20_000),
+    "kW": (-20, 20),
     "V": (0, 1_000),
     "A": (-200, 200),
     "Hz": (45, 65),
@@ -27,6 +28,8 @@ KEYS: Final[Mapping[str, tuple[float, float]]] = {
     "pv_energy_total": (1, 1_000_000),
 }
 """Narrower ranges of some points."""
+
+POWERS: Final = ("W", "kW")
 
 STATES: Final[Mapping[str, str]] = {
     "connected": "on",
@@ -54,7 +57,11 @@ SUMS_OF_STRINGS: Final[Mapping[str, Mapping[str, float]]] = {
 """What the strings of a device make together: the first of these that it shows, and by
 what share that may differ."""
 
-SUMS_OF_DEVICES: Final = ("ac_power", "energy_today", "energy_total")
+SUMS_OF_DEVICES: Final = (
+    *("ac_power", "energy_today", "energy_total"),
+    *("pv_power", "pv_energy_today", "pv_energy_total"),
+    *("load_power", "grid_import_power", "grid_export_power"),
+)
 """What a device makes together of what is shown of those that are reached through it."""
 
 
@@ -147,7 +154,7 @@ def _is_plausible(reading: Reading) -> bool:
 
 def _doubts_about(shown: Sequence[Reading]) -> Iterator[str]:
     """Yield what values of one device have against each other."""
-    powers = [reading.number or 0 for reading in shown if reading.unit == "W"]
+    powers = [reading.number or 0 for reading in shown if reading.unit in POWERS]
     if not any(powers):
         yield "no power anywhere, although the sun shines"
     by_key = {reading.key: reading for reading in shown}

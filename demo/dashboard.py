@@ -11,7 +11,9 @@ TILES: Final = (
     *(("status",), ("pv_power",), ("ac_power",), ("load_power",)),
     *(("grid_export_power", "grid_power"), ("grid_import_power",)),
     *(("pv_energy_today", "energy_today"), ("load_energy_today",)),
+    *(("grid_export_energy_today",), ("grid_import_energy_today",)),
     *(("battery_state",), ("priority",), ("temporary_power_limit",)),
+    *(("charger_state",), ("charge_current",), ("bulk_current",)),
     *(("battery_charge_power",), ("battery_discharge_power",)),
     *(("battery_charge_energy_today",), ("battery_discharge_energy_today",)),
 )

@@ -10,6 +10,16 @@ from .waiting import until
 READY_WITHIN: Final = 30.0
 
 
+IMPORTED: Final = ("grid_import_energy_total", "grid_import_energy_today")
+EXPORTED: Final = ("grid_export_energy_total", "grid_export_energy_today")
+CHARGED: Final = ("battery_charge_energy_total", "battery_charge_energy_today")
+DISCHARGED: Final = (
+    "battery_discharge_energy_total",
+    "battery_discharge_energy_today",
+)
+"""Counters, the best first: those of the day begin anew each day, which statistics know."""
+
+
 class Meters:
     """The entities of one device by key, for the statistics of the energy dashboard."""
 
@@ -29,6 +39,9 @@ class Meters:
             if entity.device_id == device.id and entity.id in states
         }
         self._states = states
+        self._of_the_day = {
+            entity for key, entity in self._ids.items() if key.endswith("_today")
+        }
 
     def first(self, *keys: str) -> str | None:
         """Return the entity of the first of ``keys`` that there is."""
@@ -36,13 +49,29 @@ class Meters:
 
     @property
     def production(self) -> str | None:
-        """The entity that counts what the sun gives."""
+        """The entity that counts what the sun gives.
+
+        Of a system that counts the grid by the day only, the day's counter is the finer
+        one: charge controllers count their life in whole kilowatt-hours.
+        """
+        if self.first(*IMPORTED) in self._of_the_day:
+            return self.first("pv_energy_today")
         return self.first("pv_energy_total", "energy_total")
 
-    def counts(self, key: str) -> bool:
-        """Return whether a counter has ever counted: a meter that is not there has not."""
-        entity = self.first(key)
-        return entity is not None and float(self._states[entity].value) > 0
+    @property
+    def grid(self) -> tuple[str, str | None] | None:
+        """The entities that count what came from the grid, and what went there.
+
+        ``None`` if there is no meter: one that is not there has never counted. Counters of
+        the day may stand at 0.
+        """
+        imported = self.first(*IMPORTED)
+        if imported is None or (
+            imported not in self._of_the_day
+            and float(self._states[imported].value) <= 0
+        ):
+            return None
+        return imported, self.first(*EXPORTED)
 
 
 def sources(
@@ -50,10 +79,9 @@ def sources(
 ) -> list[Json]:
     """Return the dashboard's sources: production, the first meter, every battery."""
     meters = [Meters(device, entities, states) for device in devices]
-    grids = [source for meter in meters if (source := _grid(meter))]
     return [
         *_solar(meters),
-        *grids[:1],
+        *[*_grids(meters)][:1],
         *(source for meter in meters if (source := _battery(meter))),
     ]
 
@@ -72,23 +100,27 @@ def _solar(all_meters: Sequence[Meters]) -> Iterator[Json]:
         ) | {"config_entry_solar_forecast": None}
 
 
-def _grid(meters: Meters) -> Json | None:
-    if not meters.counts("grid_import_energy_total"):
-        return None
-    return _without_nothing(
-        type="grid",
-        name="Grid",
-        stat_energy_from=meters.first("grid_import_energy_total"),
-        stat_energy_to=meters.first("grid_export_energy_total"),
-        power_config=_two_ways(meters, "grid_import_power", "grid_export_power")
-        or _one_way(meters, "grid_power"),
-        cost_adjustment_day=0,
-    )
+def _grids(all_meters: Sequence[Meters]) -> Iterator[Json]:
+    """Yield meters at the grid, but none that a device in front of it sums up."""
+    metering = {meters.id for meters in all_meters if meters.grid}
+    for meters in all_meters:
+        if meters.grid is None or meters.via_id in metering:
+            continue
+        imported, exported = meters.grid
+        yield _without_nothing(
+            type="grid",
+            name="Grid",
+            stat_energy_from=imported,
+            stat_energy_to=exported,
+            power_config=_two_ways(meters, "grid_import_power", "grid_export_power")
+            or _one_way(meters, "grid_power"),
+            cost_adjustment_day=0,
+        )
 
 
 def _battery(meters: Meters) -> Json | None:
-    charged = meters.first("battery_charge_energy_total")
-    discharged = meters.first("battery_discharge_energy_total")
+    charged = meters.first(*CHARGED)
+    discharged = meters.first(*DISCHARGED)
     if charged is None or discharged is None:
         return None
     return _without_nothing(

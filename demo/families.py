@@ -6,7 +6,7 @@ from typing import Final
 
 from .client import Client, FlowResult, Json
 from .errors import DemoError
-from .simulators import DTU_STICK, INTEGRATED_DTU, PLANT, Address, Simulator
+from .simulators import DTU_STICK, INTEGRATED_DTU, MATE3, PLANT, Address, Simulator
 
 DOMAIN: Final = "local_solar"
 
@@ -83,6 +83,22 @@ FAMILIES: Final[Mapping[str, tuple[Addition, ...]]] = {
             listener="hoymiles",
             devices=5,
             seldom=True,
+        ),
+    ),
+    "outback": (
+        # A system controller, an inverter, two charge controllers and a battery monitor.
+        # All its numbers are kept in flash.
+        Addition(
+            menu_item="outback",
+            simulator=MATE3,
+            listener="tcp",
+            more={"more_options": {"unit_id": 1}},
+            devices=5,
+            options=(
+                {**WRITING[0], "live_interval": 10, "installer_settings": False},
+                *WRITING[1:],
+            ),
+            setting="bulk_current",
         ),
     ),
 }

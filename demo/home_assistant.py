@@ -38,7 +38,7 @@ logbook:
 energy:
 recorder:
   commit_interval: 1
-logger:
+{recorder}logger:
   default: warning
   logs:
     custom_components.local_solar: info
@@ -71,7 +71,12 @@ class HomeAssistant:
     """One installation of Home Assistant: a configuration folder and a port."""
 
     def __init__(
-        self, python: Path, folder: Path, port: int, time_zone: str | None = None
+        self,
+        python: Path,
+        folder: Path,
+        port: int,
+        time_zone: str | None = None,
+        database: str | None = None,
     ) -> None:
         """Write the configuration.
 
@@ -80,6 +85,7 @@ class HomeAssistant:
             folder: a new folder for all that it writes.
             port: where it serves its web page.
             time_zone: its time zone, by default this computer's.
+            database: the URL of the recorder's database, by default a file of its own.
 
         """
         self.url: Final = f"http://{HOST}:{port}"
@@ -102,7 +108,10 @@ class HomeAssistant:
             ignore=shutil.ignore_patterns("__pycache__"),
         )
         (folder / "configuration.yaml").write_text(
-            CONFIGURATION.format(time_zone=time_zone or own_time_zone()),
+            CONFIGURATION.format(
+                time_zone=time_zone or own_time_zone(),
+                recorder=f"  db_url: {database}\n" if database else "",
+            ),
             encoding="utf-8",
         )
         for key, (version, data) in _storage(port).items():
@@ -160,13 +169,17 @@ class HomeAssistant:
 
 @asynccontextmanager
 async def running_home_assistant(
-    python: Path, folder: Path, port: int, time_zone: str | None = None
+    python: Path,
+    folder: Path,
+    port: int,
+    time_zone: str | None = None,
+    database: str | None = None,
 ) -> AsyncIterator[HomeAssistant]:
     """Run a new Home Assistant (see there for the arguments), which is not ready yet.
 
     Raises ``DemoError``.
     """
-    home_assistant = HomeAssistant(python, folder, port, time_zone)
+    home_assistant = HomeAssistant(python, folder, port, time_zone, database)
     try:
         await home_assistant.start()
         yield home_assistant

@@ -210,6 +210,7 @@ async def running_house(
     simulators: Iterable[Simulator],
     say: Say = _say_nothing,
     time_zone: str | None = None,
+    database: str | None = None,
 ) -> AsyncIterator[House]:
     """Run simulators and a new Home Assistant, with nothing set up in it yet.
 
@@ -220,6 +221,7 @@ async def running_house(
         simulators: what is simulated.
         say: is told each step.
         time_zone: of Home Assistant, by default this computer's.
+        database: the URL of its recorder's database, by default a file of its own.
 
     Raises:
         DemoError: if something does not start.
@@ -228,7 +230,9 @@ async def running_house(
     async with AsyncExitStack() as stack:
         say("starting Home Assistant and the simulated devices")
         home_assistant = await stack.enter_async_context(
-            running_home_assistant(python, folder / "config", port, time_zone)
+            running_home_assistant(
+                python, folder / "config", port, time_zone, database
+            )
         )
         running = {
             simulator: await stack.enter_async_context(

@@ -85,7 +85,7 @@ class Child:
                     stdout=output,
                     stderr=asyncio.subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=_end_with_parent,
+                    preexec_fn=end_with_parent,
                 )
         except OSError as err:
             raise DemoError(
@@ -150,7 +150,7 @@ class Child:
         return next((line for line in reversed(self.output) if line.strip()), "nothing")
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Have Linux kill this process when its parent is killed, which cannot stop it then."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

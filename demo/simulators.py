@@ -74,6 +74,14 @@ DTU_STICK: Final = _dtu("DTU stick", "--inventory", "stick-3")
 """A DTU with three microinverters and a meter."""
 
 
+MATE3: Final = Simulator(
+    name="MATE3s",
+    arguments=("mate3", "--live", *MORNING, "--tcp", ANY_PORT),
+    listeners=frozenset({"tcp"}),
+)
+"""A system controller with an inverter, two charge controllers and a battery monitor."""
+
+
 class RunningSimulator:
     """A simulator that runs. ``addresses`` tells where each kind of listener is."""
 

@@ -2,11 +2,19 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Final
 
 from .check import UNKNOWN
-from .client import Client, Issue
+from .client import Client, Issue, Json
 from .errors import DemoError
 from .families import DOMAIN
+from .waiting import until
+
+JUST_WRITTEN: Final = "written less than"
+"""What a refusal says while flash must not be written again."""
+
+FLASH_RESTS: Final = 20.0
+"""Seconds; they are 10 between two writes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +53,26 @@ async def find_control(client: Client, entry_id: str, register: str) -> Control 
 
 
 async def held(client: Client, control: Control) -> float:
-    """Return what the device holds, asked now: the preview of a change says so."""
-    preview = await client.ask(
-        f"{DOMAIN}.preview_write",
-        device_id=control.device_id,
-        register=control.register,
-        value=control.value,
+    """Return what the device holds, asked now: the preview of a change says so.
+
+    There is none right after a write to flash, which is waited for.
+    """
+
+    async def previewed() -> Json | None:
+        try:
+            return await client.ask(
+                f"{DOMAIN}.preview_write",
+                device_id=control.device_id,
+                register=control.register,
+                value=control.value,
+            )
+        except DemoError as err:
+            if JUST_WRITTEN in str(err):
+                return None
+            raise
+
+    preview = await until(
+        previewed, FLASH_RESTS, f"{control.name} may still not be changed again"
     )
     await client.act(
         f"{DOMAIN}.cancel_write", device_id=control.device_id, token=preview["token"]

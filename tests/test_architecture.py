@@ -153,11 +153,17 @@ def test_the_layers_are_those_of_the_design() -> None:
         "growatt.profiles.min_tl_xh": Layer.FAMILY,
         "hoymiles.client": Layer.FAMILY,
         "hoymiles.settings": Layer.FAMILY,
+        "outback.mate3": Layer.FAMILY,
+        "outback.blocks.gateway": Layer.FAMILY,
+        "outback.settings": Layer.FAMILY,
         "coordinators.base": Layer.COORDINATOR,
         "coordinators.hoymiles": Layer.COORDINATOR,
+        "coordinators.outback": Layer.COORDINATOR,
         "sensor": Layer.SURFACE,
         "flows.growatt": Layer.SURFACE,
         "flows.hoymiles": Layer.SURFACE,
+        "flows.mate3_page": Layer.SURFACE,
+        "flows.outback": Layer.SURFACE,
         "config_flow": Layer.SURFACE,
         "": Layer.SURFACE,
     }
@@ -197,7 +203,10 @@ def test_only_the_gate_calls_a_drivers_write() -> None:
 def test_only_drivers_put_anything_on_the_wire() -> None:
     writes = {name for name in dir(ModbusUnit) if "write" in name}
     assert {"write_register", "write_registers"} < writes
-    assert receivers(*writes) == {"growatt.settings": {"self._unit"}}
+    assert receivers(*writes) == {
+        "growatt.settings": {"self._unit"},
+        "outback.settings": {"self._unit"},
+    }
 
 
 def test_commands_to_a_dtu_come_from_its_drivers() -> None:
@@ -239,4 +248,15 @@ def test_only_the_coordinator_of_a_family_has_its_drivers() -> None:
             "hoymiles.settings.DtuSettings",
             "hoymiles.settings.InverterSettings",
         },
+        "coordinators.outback": {"outback.settings.DeviceSettings"},
     }
+
+
+def test_outbacks_family_is_used_by_its_coordinator_and_its_steps_only() -> None:
+    users = {
+        source.name
+        for source in sources().values()
+        if family_of(source.name) != "outback"
+        and any(family_of(module) == "outback" for module in imported_modules(source))
+    }
+    assert users == {"coordinators.outback", "flows.outback"}

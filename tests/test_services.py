@@ -18,6 +18,7 @@ from custom_components.local_solar.write_gate import (
     DeviceError,
     DoubtfulError,
     HoldsOtherValueError,
+    InstallerError,
     InvalidValueError,
     KeptOldValueError,
     NeverWriteError,
@@ -77,8 +78,11 @@ ARGUMENTS: Mapping[str, Mapping[str, object]] = {
     "set_register": {"register": "active_power_limit", "value": 80, "confirm": True},
     "set_time_slot": {"slot": 2, "start": "01:00", "confirm": True},
     "dump_registers": {},
+    "list_devices": {},
 }
-WRITING = sorted(ARGUMENTS.keys() - {"read_register", "dump_registers"})
+WRITING = sorted(
+    ARGUMENTS.keys() - {"read_register", "dump_registers", "list_devices"}
+)
 
 
 async def preview(
@@ -1083,6 +1087,7 @@ async def test_silent_device_is_not_written_to(
 ERRORS: list[WriteError] = [
     UnknownSettingError(register="x"),
     NotASettingError(register="x"),
+    InstallerError(register="x"),
     NeverWriteError("resets to factory settings", register="x"),
     InvalidValueError("value_out_of_range", "is too much", register="x", value="1"),
     InvalidValueError("value_not_an_option", "is no option", register="x", value="1"),

@@ -28,8 +28,10 @@ from custom_components.local_solar.const import (
     DOMAIN,
     KIND_GROWATT,
     KIND_HOYMILES,
+    KIND_OUTBACK,
     WRITE_CONFIRM,
 )
+from custom_components.local_solar.coordinators.outback import ERROR_TEXTS
 from custom_components.local_solar.growatt.identify import Identification
 from custom_components.local_solar.growatt.inverter import ALARMS, PROBLEM, SYNC_CLOCK
 from custom_components.local_solar.growatt.models import Family
@@ -39,6 +41,8 @@ from custom_components.local_solar.hoymiles.devices import every_point
 from custom_components.local_solar.hoymiles.inventory import Inventory
 from custom_components.local_solar.hoymiles.points import LAST_EVENT
 from custom_components.local_solar.modbus_link import LinkProblem, ModbusLink
+from custom_components.local_solar.outback.block import Family as OutBackFamily
+from custom_components.local_solar.outback.points import every_point as outback_points
 from custom_components.local_solar.points import CONNECTED, Point, Visibility
 from custom_components.local_solar.quantities import platform, presentation
 from custom_components.local_solar.services import ACTIONS
@@ -75,6 +79,7 @@ FROM_CORE: Final = {
 KEYS_OF_FUNCTIONS: Final[Mapping[str, Callable[[], frozenset[str]]]] = {
     "explain": lambda: frozenset(LinkProblem),
     "_key_of": lambda: values_of("flows.hoymiles", "_ERRORS"),
+    "text_of_error": lambda: frozenset({*ERROR_TEXTS.values(), "not_a_mate3"}),
     "_issue_text": lambda: frozenset(
         {CONFIRM_ISSUE, *(f"{CONFIRM_ISSUE}_{kind}" for kind in things_to_know())}
     ),
@@ -391,9 +396,10 @@ def fields_in_code() -> set[str]:
 def points() -> list[Point]:
     """Return every point that may become an entity."""
     rows = [row.point for profile in PROFILES.values() for row in profile]
+    derived = (CONNECTED, PROBLEM, ALARMS, SYNC_CLOCK)
     return [
         point
-        for point in (*rows, CONNECTED, PROBLEM, ALARMS, SYNC_CLOCK, *every_point())
+        for point in (*rows, *derived, *every_point(), *outback_points())
         if point.visibility is not Visibility.RAW
     ]
 
@@ -492,7 +498,14 @@ def test_every_kind_of_device_has_a_name_and_no_other() -> None:
         if name == "DeviceIdentity"
         for key in keys_in(source, argument(call, "kind"))
     }
-    assert kinds == set(ENGLISH["device"])
+    # What is behind a gateway is named by its family and told apart by its port.
+    behind = {f"{family}_on_port" for family in OutBackFamily} & {*ENGLISH["device"]}
+    assert behind == {
+        f"{family}_on_port"
+        for family in OutBackFamily
+        if family is not OutBackFamily.GATEWAY
+    }
+    assert kinds | behind == set(ENGLISH["device"])
     (given,) = (
         names_in(source, argument(call, "translation_placeholders"))
         for source, call, name in calls()
@@ -505,6 +518,7 @@ def test_every_kind_of_device_has_a_name_and_no_other() -> None:
         assert ("serial_number" in placeholders(texts["name"])) is (
             kind == "numbered_inverter"
         )
+        assert ("port" in placeholders(texts["name"])) is (kind in behind)
 
 
 # -- forms ------------------------------------------------------------------------------------
@@ -664,6 +678,22 @@ def make_dtu_entry(hass: HomeAssistant) -> MockConfigEntry:
     return entry
 
 
+@pytest.fixture(name="gateway")
+def make_gateway_entry(hass: HomeAssistant) -> MockConfigEntry:
+    """An entry of a MATE3, not set up either."""
+    entry = MockConfigEntry(
+        domain=DOMAIN,
+        unique_id="0090ea000001",
+        data={
+            CONF_KIND: KIND_OUTBACK,
+            CONF_LINK: ModbusLink(host="mate3").to_json(),
+            CONF_UNIT_ID: 1,
+        },
+    )
+    entry.add_to_hass(hass)
+    return entry
+
+
 async def test_menus_and_forms_to_add_an_entry_have_all_their_texts(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
@@ -676,9 +706,12 @@ async def test_menus_and_forms_to_add_an_entry_have_all_their_texts(
 
 
 async def test_menus_and_forms_to_change_an_entry_have_all_their_texts(
-    hass: HomeAssistant, entry: MockConfigEntry, dtu: MockConfigEntry
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    dtu: MockConfigEntry,
+    gateway: MockConfigEntry,
 ) -> None:
-    for changed in (entry, dtu):
+    for changed in (entry, dtu, gateway):
 
         async def start(changed: MockConfigEntry = changed) -> FlowResult:
             result: FlowResult = await changed.start_reconfigure_flow(hass)
@@ -688,12 +721,15 @@ async def test_menus_and_forms_to_change_an_entry_have_all_their_texts(
 
 
 async def test_options_have_all_their_texts(
-    hass: HomeAssistant, entry: MockConfigEntry, dtu: MockConfigEntry
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    dtu: MockConfigEntry,
+    gateway: MockConfigEntry,
 ) -> None:
     flow = hass.config_entries.options
     step = ENGLISH["options"]["step"]["init"]
     shown: set[str] = set()
-    for changed in (entry, dtu):
+    for changed in (entry, dtu, gateway):
         result = await flow.async_init(changed.entry_id)
         assert result["step_id"] == "init"
         assert placeholders(step["title"], step.get("description", "")) == set()
@@ -708,11 +744,14 @@ async def test_options_have_all_their_texts(
 
 
 async def test_the_acknowledgement_has_all_its_texts(
-    hass: HomeAssistant, entry: MockConfigEntry, dtu: MockConfigEntry
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    dtu: MockConfigEntry,
+    gateway: MockConfigEntry,
 ) -> None:
     flow = hass.config_entries.options
     step = ENGLISH["options"]["step"]["acknowledge"]
-    for changed in (entry, dtu):
+    for changed in (entry, dtu, gateway):
         result = await flow.async_init(changed.entry_id)
         result = await flow.async_configure(
             result["flow_id"], {CONF_WRITE_ACCESS: WRITE_CONFIRM}
@@ -818,6 +857,44 @@ def names_in(source: Source, node: ast.expr | None) -> set[object] | None:
     return None
 
 
+def merged_parameters(source: Source, call: ast.Call) -> str | None:
+    """Return the ``**name`` of the function around a call that its placeholders hold."""
+    node = argument(call, "translation_placeholders")
+    function = function_around(source, call)
+    if not isinstance(node, ast.Dict) or function is None:
+        return None
+    kwarg = function.args.kwarg
+    merged = {
+        value.id
+        for key, value in zip(node.keys, node.values, strict=True)
+        if key is None and isinstance(value, ast.Name)
+    }
+    return kwarg.arg if kwarg is not None and kwarg.arg in merged else None
+
+
+def keys_and_names(
+    source: Source, call: ast.Call
+) -> Iterator[tuple[frozenset[str], set[object]]]:
+    """Go through the texts that a call may raise, each with the words it is given.
+
+    A function that is handed both the key and the words is looked at from its callers.
+    """
+    node = argument(call, "translation_key")
+    names = names_in(source, argument(call, "translation_placeholders"))
+    if names is None:
+        return
+    merged = merged_parameters(source, call)
+    function = function_around(source, call)
+    if merged is None or function is None or not isinstance(node, ast.Name):
+        yield keys_in(source, node), names
+        return
+    place = [parameter.arg for parameter in function.args.args].index(node.id) - 1
+    for other, caller, called in calls():
+        if other is source and called == function.name:
+            given = {item.arg for item in caller.keywords}
+            yield keys_in(other, caller.args[place]), names | given
+
+
 def names_passed(source: Source, name: ast.Name) -> set[object] | None:
     """Return the names that are always handed to ``**name`` of the function around it."""
     function = function_around(source, name)
@@ -859,13 +936,11 @@ def test_errors_are_given_what_their_texts_name() -> None:
     for source, call, _ in calls():
         if argument(call, "translation_domain") is None:
             continue
-        names = names_in(source, argument(call, "translation_placeholders"))
-        if names is None:
-            continue
-        for key in keys_in(source, argument(call, "translation_key")):
-            text = part(ENGLISH, "exceptions", key).get("message", "")
-            assert placeholders(text) <= names, key
-            checked += 1
+        for keys, names in keys_and_names(source, call):
+            for key in keys:
+                text = part(ENGLISH, "exceptions", key).get("message", "")
+                assert placeholders(text) <= names, key
+                checked += 1
     assert checked
 
 

@@ -71,10 +71,13 @@ TOTALS: Final = (
 
 @dataclass(slots=True)
 class _Members:
-    """The counters of a sum, and which of them have yet to start anew."""
+    """The counters of a sum, and which of them have started anew."""
 
     last: dict[str, float] = field(default_factory=dict)
-    waiting_for: set[str] = field(default_factory=set)
+    fallen: dict[str, float] = field(default_factory=dict)
+    """What those that have started anew had counted before."""
+    expected: frozenset[str] = frozenset()
+    """Those that can be seen to start anew: what stands at 0 cannot."""
     since: float = 0.0
 
 
@@ -100,26 +103,34 @@ class TotalGuard:
     def _agree(self, key: str, values: Mapping[str, float]) -> bool:
         """Return whether the counters are all of the same day, as far as can be told."""
         members = self._members.setdefault(key, _Members())
-        fallen = {
-            member
-            for member, value in values.items()
-            if value < members.last.get(member, 0.0)
-        }
         now = time.monotonic()
-        if fallen and not members.waiting_for:
-            # What stands at 0 cannot be seen to start anew.
-            members.waiting_for = {
+        fallen = {
+            member: before
+            for member, before in members.last.items()
+            if values.get(member, before) < before
+        }
+        if fallen and not members.fallen:
+            members.expected = frozenset(
                 member for member, value in members.last.items() if value > 0
-            }
-            members.since = now
-        members.waiting_for -= fallen
-        members.waiting_for &= values.keys()
-        members.last = dict(values)
-        if members.waiting_for and now - members.since >= HELD_FOR:
-            _LOGGER.info(
-                "%s: a counter started anew without those of %s",
-                key,
-                ", ".join(sorted(members.waiting_for)),
             )
-            members.waiting_for.clear()
-        return not members.waiting_for
+            members.since = now
+        members.last = dict(values)
+        # What is back where it was had only been misread.
+        members.fallen = {
+            member: before
+            for member, before in {**fallen, **members.fallen}.items()
+            if values.get(member, before) < before
+        }
+        waiting = members.expected & values.keys() - members.fallen.keys()
+        if not members.fallen or not waiting:
+            members.fallen = {}
+            return True
+        if now - members.since < HELD_FOR:
+            return False
+        _LOGGER.info(
+            "%s: a counter started anew without those of %s",
+            key,
+            ", ".join(sorted(waiting)),
+        )
+        members.fallen = {}
+        return True
