@@ -53,6 +53,12 @@ def spans_of(placed: PlacedRow) -> list[tuple[int, int]]:
     place = placed.place
     if place.end - place.address <= MAX_WORDS:
         return [(place.address, place.end - place.address)]
+    if place.port is not None:
+        # Longer than any known: its model may be anywhere.
+        return [
+            (first, min(MAX_WORDS, place.end - first))
+            for first in range(place.address, place.end, MAX_WORDS)
+        ][::-1]
     registers = [
         row.at(place.address)
         for row in with_structure(place, [placed.row])
