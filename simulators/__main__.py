@@ -7,9 +7,10 @@ from pathlib import Path
 import sys
 from types import ModuleType
 
-from . import growatt, hoymiles_cli, mate3_cli, plant
+from . import growatt, mate3_cli, plant
 from .cli import Parser
 from .errors import SimulatorError
+from .hoymiles import cli as hoymiles_cli
 
 DEVICES = (growatt, hoymiles_cli, mate3_cli, plant)
 """Modules with a ``register`` that adds their subcommands."""

@@ -24,8 +24,8 @@ from custom_components.local_solar.hoymiles.probe import async_identify
 from homeassistant.core import HomeAssistant
 from homeassistant.util import dt as dt_util
 from simulators.clock import SimulatedClock
-from simulators.hoymiles import SimulatedDtu
-from simulators.hoymiles_server import running_dtu
+from simulators.hoymiles.dtu import SimulatedDtu
+from simulators.hoymiles.server import running_dtu
 
 NOON: Final = datetime(2026, 6, 21, 13)
 """The sun stands high, and no report to the cloud is near."""

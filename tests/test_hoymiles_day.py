@@ -18,8 +18,8 @@ from custom_components.local_solar.hoymiles.errors import DtuError
 from custom_components.local_solar.hoymiles.inventory import Inventory
 from custom_components.local_solar.points import Quantity
 from simulators.clock import SimulatedClock
-from simulators.hoymiles_faults import Fault
-from simulators.hoymiles_server import running_dtu
+from simulators.hoymiles.faults import Fault
+from simulators.hoymiles.server import running_dtu
 
 from .hoymiles.test_client import INTEGRATED, STICK, TellingDtu, impatient
 from .hoymiles.test_dtu import Time

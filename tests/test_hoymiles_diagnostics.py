@@ -16,9 +16,9 @@ from syrupy.assertion import SnapshotAssertion
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
-from simulators.hoymiles import SimulatedDtu
-from simulators.hoymiles_faults import Fault
-from simulators.hoymiles_served import ServedMessages
+from simulators.hoymiles.dtu import SimulatedDtu
+from simulators.hoymiles.faults import Fault
+from simulators.hoymiles.served import ServedMessages
 
 from .hoymiles_helpers import (
     INTEGRATED,

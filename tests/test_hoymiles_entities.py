@@ -27,8 +27,8 @@ from homeassistant.core import (
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.event import async_track_state_change_event
 from homeassistant.util import dt as dt_util
-from simulators.hoymiles_inventory import HMS_1000_2T
-from simulators.hoymiles_inverter import SimulatedInverter
+from simulators.hoymiles.inventory import HMS_1000_2T
+from simulators.hoymiles.inverter import SimulatedInverter
 
 from .common import pass_time
 from .hoymiles_helpers import (

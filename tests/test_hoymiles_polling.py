@@ -28,7 +28,7 @@ from homeassistant.helpers.sun import get_astral_event_next
 from homeassistant.helpers.translation import async_get_translations
 from homeassistant.util import dt as dt_util
 from homeassistant.util.async_ import get_scheduled_timer_handles
-from simulators.hoymiles_faults import Fault
+from simulators.hoymiles.faults import Fault
 
 from .common import pass_time, setup_state
 from .hoymiles_helpers import (

@@ -80,9 +80,7 @@ ARGUMENTS: Mapping[str, Mapping[str, object]] = {
     "dump_registers": {},
     "list_devices": {},
 }
-WRITING = sorted(
-    ARGUMENTS.keys() - {"read_register", "dump_registers", "list_devices"}
-)
+WRITING = sorted(ARGUMENTS.keys() - {"read_register", "dump_registers", "list_devices"})
 
 
 async def preview(

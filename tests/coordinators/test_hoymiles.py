@@ -8,7 +8,7 @@ import pytest
 
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
-from simulators import hoymiles_replies as replies
+from simulators.hoymiles import replies
 from tests.common import pass_time
 from tests.hoymiles_helpers import coordinator_of, dtu_of, reached, set_up
 

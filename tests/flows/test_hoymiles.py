@@ -27,7 +27,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType, InvalidData
 from homeassistant.helpers.service_info.dhcp import DhcpServiceInfo
 from homeassistant.helpers.translation import async_get_translations
-from simulators.hoymiles_faults import Fault
+from simulators.hoymiles.faults import Fault
 from tests.common import entry_of
 from tests.hoymiles_helpers import (
     INTEGRATED,

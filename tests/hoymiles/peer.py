@@ -14,10 +14,10 @@ from custom_components.local_solar.hoymiles.cipher import Cipher
 from custom_components.local_solar.hoymiles.frame import Extension, Frame, FrameReader
 from custom_components.local_solar.hoymiles.messages import Field, Fields
 from simulators.cli import Address
-from simulators.hoymiles import SimulatedDtu
-from simulators.hoymiles_replies import HANDLERS
-from simulators.hoymiles_server import running_dtu
-from simulators.hoymiles_storage import HANDLERS as STORAGE_HANDLERS
+from simulators.hoymiles.dtu import SimulatedDtu
+from simulators.hoymiles.replies import HANDLERS
+from simulators.hoymiles.server import running_dtu
+from simulators.hoymiles.storage import HANDLERS as STORAGE_HANDLERS
 
 ROOT: Final = Path(__file__).parents[2]
 

@@ -41,12 +41,12 @@ from custom_components.local_solar.hoymiles.inventory import Inventory
 from custom_components.local_solar.hoymiles.messages import Fields
 from custom_components.local_solar.hoymiles.probe import async_identify
 from custom_components.local_solar.hoymiles.records import RealData
-from simulators import hoymiles_replies as replies
 from simulators.clock import SimulatedClock
-from simulators.hoymiles import Counters, SimulatedDtu
-from simulators.hoymiles_commands import CommandRecord
-from simulators.hoymiles_faults import NO_TROUBLE, Fault, FaultKind, Trouble
-from simulators.hoymiles_server import running_dtu
+from simulators.hoymiles import replies
+from simulators.hoymiles.commands import CommandRecord
+from simulators.hoymiles.dtu import Counters, SimulatedDtu
+from simulators.hoymiles.faults import NO_TROUBLE, Fault, FaultKind, Trouble
+from simulators.hoymiles.server import running_dtu
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
 

@@ -43,9 +43,9 @@ from custom_components.local_solar.write_gate import (
     Written,
     WrongDeviceError,
 )
-from simulators import hoymiles_replies as replies
-from simulators.hoymiles_commands import CommandRecord, Result
-from simulators.hoymiles_faults import Trouble
+from simulators.hoymiles import replies
+from simulators.hoymiles.commands import CommandRecord, Result
+from simulators.hoymiles.faults import Trouble
 
 from .test_client import (
     A301,

@@ -62,8 +62,8 @@ from custom_components.local_solar.points import (
     Visibility,
 )
 from simulators.clock import SimulatedClock
-from simulators.hoymiles import SimulatedDtu
-from simulators.hoymiles_server import running_dtu
+from simulators.hoymiles.dtu import SimulatedDtu
+from simulators.hoymiles.server import running_dtu
 
 from .test_frame import named, needs_captures
 from .test_storage_records import AFTERNOON, GATEWAY, INVERTER

@@ -17,18 +17,18 @@ from custom_components.local_solar.hoymiles.messages import Fields
 from simulators.cli import Address
 from simulators.clock import SimulatedClock
 from simulators.errors import SimulatorError
-from simulators.hoymiles import SimulatedDtu
-from simulators.hoymiles_fields import many
-from simulators.hoymiles_inventory import (
+from simulators.hoymiles.dtu import SimulatedDtu
+from simulators.hoymiles.fields import many
+from simulators.hoymiles.inventory import (
     HMT_2250_6T,
     INVENTORIES,
     Inventory,
     packed_version,
 )
-from simulators.hoymiles_replies import HANDLERS
-from simulators.hoymiles_served import ServedMessages
-from simulators.hoymiles_server import running_dtu
-from simulators.hoymiles_storage import HANDLERS as STORAGE_HANDLERS
+from simulators.hoymiles.replies import HANDLERS
+from simulators.hoymiles.served import ServedMessages
+from simulators.hoymiles.server import running_dtu
+from simulators.hoymiles.storage import HANDLERS as STORAGE_HANDLERS
 from tests.hoymiles.peer import (
     ALARMS,
     APP_INFO,

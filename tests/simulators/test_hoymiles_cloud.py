@@ -10,10 +10,10 @@ import pytest
 
 from custom_components.local_solar.hoymiles import messages
 from simulators.clock import SimulatedClock
-from simulators.hoymiles import SimulatedDtu
-from simulators.hoymiles_cloud import SimulatedCloud, running_cloud
-from simulators.hoymiles_server import running_dtu
-from simulators.hoymiles_uplink import running_uplink
+from simulators.hoymiles.cloud import SimulatedCloud, running_cloud
+from simulators.hoymiles.dtu import SimulatedDtu
+from simulators.hoymiles.server import running_dtu
+from simulators.hoymiles.uplink import running_uplink
 from tests.hoymiles.peer import APP_INFO, PATIENCE, REAL_DATA, client_at
 
 MIDDAY = datetime(2026, 6, 21, 13, 1)
@@ -200,7 +200,7 @@ async def test_integrated_dtu_reports_nothing_at_night() -> None:
 
 
 async def test_mute_cloud_makes_uploads_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simulators.hoymiles_uplink._PATIENCE", 0.05)
+    monkeypatch.setattr("simulators.hoymiles.uplink._PATIENCE", 0.05)
     async with _plant() as (dtu, cloud):
         cloud.is_mute = True
         dtu.advance(4 * 60)

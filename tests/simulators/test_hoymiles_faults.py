@@ -13,8 +13,8 @@ from custom_components.local_solar.hoymiles.errors import FrameError
 from custom_components.local_solar.hoymiles.messages import decode
 from simulators.clock import SimulatedClock
 from simulators.errors import SimulatorError
-from simulators.hoymiles import SimulatedDtu
-from simulators.hoymiles_faults import (
+from simulators.hoymiles.dtu import SimulatedDtu
+from simulators.hoymiles.faults import (
     EXPLANATION,
     Asked,
     Fault,

@@ -14,8 +14,8 @@ import pytest
 
 from custom_components.local_solar.hoymiles import messages
 from simulators.clock import SimulatedClock
-from simulators.hoymiles import SimulatedDtu
-from simulators.hoymiles_server import running_dtu
+from simulators.hoymiles.dtu import SimulatedDtu
+from simulators.hoymiles.server import running_dtu
 from tests.hoymiles.peer import numbered, run_peer, unknown_to
 
 CAPTURES: Final = (

@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Self
 
 from custom_components.local_solar.hoymiles.messages import Fields
+from simulators.clock import SimulatedClock
+from simulators.sun import Flows, Plant, Size
 
-from .clock import SimulatedClock
-from .hoymiles_faults import Trouble
-from .hoymiles_fields import integer, many
-from .hoymiles_inventory import Inventory, StorageSpec
-from .hoymiles_replies import Handler
-from .sun import Flows, Plant, Size
+from .faults import Trouble
+from .fields import integer, many
+from .inventory import Inventory, StorageSpec
+from .replies import Handler
 
 if TYPE_CHECKING:
-    from .hoymiles import SimulatedDtu
+    from .dtu import SimulatedDtu
 
 _INVERTER: Final = 6
 """Kind of device: a hybrid inverter."""

@@ -13,10 +13,10 @@ from typing import Final
 from custom_components.local_solar.hoymiles import frame as frames
 from custom_components.local_solar.hoymiles.errors import FrameError, MessageError
 from custom_components.local_solar.hoymiles.frame import Frame, FrameReader
+from simulators.cli import Address
 
-from .cli import Address
-from .hoymiles import SimulatedDtu
-from .hoymiles_faults import FaultKind, Trouble
+from .dtu import SimulatedDtu
+from .faults import FaultKind, Trouble
 
 _PACE: Final = 0.02
 """Seconds between two looks at whether the DTU listens."""

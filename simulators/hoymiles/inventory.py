@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from .errors import SimulatorError
+from simulators.errors import SimulatorError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,11 +16,11 @@ from custom_components.local_solar.hoymiles import messages
 from custom_components.local_solar.hoymiles.dataset import from_json
 from custom_components.local_solar.hoymiles.errors import MessageError
 from custom_components.local_solar.hoymiles.messages import Fields
+from simulators.errors import SimulatorError
 
-from .errors import SimulatorError
-from .hoymiles_fields import integer
-from .hoymiles_inventory import INVENTORIES, Inventory, InverterModel, InverterSpec
-from .hoymiles_replies import ENCRYPTS
+from .fields import integer
+from .inventory import INVENTORIES, Inventory, InverterModel, InverterSpec
+from .replies import ENCRYPTS
 
 _REDACTED: Final = "**REDACTED**"
 """What Home Assistant puts in the place of a private value in diagnostics."""

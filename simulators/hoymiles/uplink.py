@@ -15,11 +15,11 @@ from custom_components.local_solar.hoymiles.errors import FrameError
 from custom_components.local_solar.hoymiles.frame import Frame, FrameReader
 from custom_components.local_solar.hoymiles.messages import Fields
 
-from . import hoymiles_replies as replies
-from .hoymiles import SimulatedDtu
-from .hoymiles_faults import NO_TROUBLE
-from .hoymiles_fields import integer
-from .hoymiles_values import upload_pages
+from . import replies
+from .dtu import SimulatedDtu
+from .faults import NO_TROUBLE
+from .fields import integer
+from .values import upload_pages
 
 INFO: Final = 0x2201
 HEARTBEAT: Final = 0x2202

@@ -15,9 +15,8 @@ from custom_components.local_solar.hoymiles import frame as frames, messages
 from custom_components.local_solar.hoymiles.errors import FrameError
 from custom_components.local_solar.hoymiles.frame import Frame, FrameReader
 from custom_components.local_solar.hoymiles.messages import Fields
-
-from .cli import Address
-from .clock import SimulatedClock
+from simulators.cli import Address
+from simulators.clock import SimulatedClock
 
 _LOGGER = logging.getLogger(__name__)
 

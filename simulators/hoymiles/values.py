@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from custom_components.local_solar.hoymiles.messages import Fields
 
-from .hoymiles_faults import FaultKind, Trouble
-from .hoymiles_fields import integer
-from .hoymiles_inverter import SimulatedInverter, SimulatedMeter, grid_voltage
+from .faults import FaultKind, Trouble
+from .fields import integer
+from .inverter import SimulatedInverter, SimulatedMeter, grid_voltage
 
 if TYPE_CHECKING:
-    from .hoymiles import SimulatedDtu
+    from .dtu import SimulatedDtu
 
 PROFILE_CRC: Final = 28864
 """Of the grid profile, as seen at several sites with the same one."""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 from custom_components.local_solar.hoymiles.crc import crc16
 from custom_components.local_solar.hoymiles.messages import Field, Fields
 
-from .hoymiles_faults import FaultKind, Trouble
-from .hoymiles_fields import integer, many, text
-from .hoymiles_inverter import HISTORY_STEP, SimulatedInverter, SimulatedMeter
-from .hoymiles_values import old_real_data, real_data
+from .faults import FaultKind, Trouble
+from .fields import integer, many, text
+from .inverter import HISTORY_STEP, SimulatedInverter, SimulatedMeter
+from .values import old_real_data, real_data
 
 if TYPE_CHECKING:
-    from .hoymiles import SimulatedDtu
+    from .dtu import SimulatedDtu
 
 FEATURES: Final = 0x4C0000C0
 """Bits of what the firmware can do, as seen on a real one (without encryption)."""

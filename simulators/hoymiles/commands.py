@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 from custom_components.local_solar.hoymiles.messages import Fields
 
-from .hoymiles_alarms import INVERTER_STARTED, REMOTE_OFF
-from .hoymiles_faults import FaultKind, Trouble
-from .hoymiles_fields import integer, integers, text
-from .hoymiles_inverter import SimulatedInverter
+from .alarms import INVERTER_STARTED, REMOTE_OFF
+from .faults import FaultKind, Trouble
+from .fields import integer, integers, text
+from .inverter import SimulatedInverter
 
 if TYPE_CHECKING:
-    from .hoymiles import SimulatedDtu
+    from .dtu import SimulatedDtu
 
 DTU_RESTART: Final = 1
 INVERTER_RESTART: Final = 3

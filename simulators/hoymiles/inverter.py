@@ -10,8 +10,9 @@ from datetime import datetime
 import math
 from typing import Final
 
-from .hoymiles_inventory import InverterSpec, MeterSpec
-from .sun import clouds, house_load, sunshine
+from simulators.sun import clouds, house_load, sunshine
+
+from .inventory import InverterSpec, MeterSpec
 
 EFFICIENCY: Final = 0.955
 """Of a microinverter, from DC to AC."""

@@ -1,6 +1,6 @@
 """A simulated Hoymiles DTU: its state, and what it answers.
 
-``hoymiles_server.py`` lets it listen; ``hoymiles_uplink.py`` lets it report to a cloud.
+``server.py`` lets it listen; ``uplink.py`` lets it report to a cloud.
 Facts: field reports and frames of several independent clients, as gathered in the
 integration's ``hoymiles`` folder.
 """
@@ -15,31 +15,18 @@ from custom_components.local_solar.hoymiles import frame as frames, messages
 from custom_components.local_solar.hoymiles.cipher import SEED_LENGTH, Cipher
 from custom_components.local_solar.hoymiles.frame import Extension, Frame
 from custom_components.local_solar.hoymiles.messages import Fields
+from simulators.clock import SimulatedClock
+from simulators.sun import sunshine
 
-from . import hoymiles_replies as replies, hoymiles_storage as storage
-from .clock import SimulatedClock
-from .hoymiles_alarms import AlarmBook, SimulatedAlarm
-from .hoymiles_commands import CommandDesk, CommandRecord
-from .hoymiles_faults import (
-    NO_TROUBLE,
-    Asked,
-    Fault,
-    FaultKind,
-    Trouble,
-    as_fault,
-    trouble_of,
-)
-from .hoymiles_fields import integer
-from .hoymiles_inventory import (
-    DEFAULT_INVENTORY,
-    Inventory,
-    as_inventory,
-    packed_version,
-)
-from .hoymiles_inverter import HISTORY_STEP, SimulatedInverter, SimulatedMeter
-from .hoymiles_served import ServedMessages
-from .hoymiles_values import Sample, make_sample
-from .sun import sunshine
+from . import replies, storage
+from .alarms import AlarmBook, SimulatedAlarm
+from .commands import CommandDesk, CommandRecord
+from .faults import NO_TROUBLE, Asked, Fault, FaultKind, Trouble, as_fault, trouble_of
+from .fields import integer
+from .inventory import DEFAULT_INVENTORY, Inventory, as_inventory, packed_version
+from .inverter import HISTORY_STEP, SimulatedInverter, SimulatedMeter
+from .served import ServedMessages
+from .values import Sample, make_sample
 
 REFRESH: Final = 30.0
 """Seconds for which a DTU gives the same values again."""
@@ -136,7 +123,7 @@ class SimulatedDtu:
             knows_time: whether it has had the time from its cloud, or counts from boot.
             connections_per_minute: how many are too many, if any are.
             served: messages to give in the place of its own.
-            faults: what goes wrong; see ``hoymiles_faults.py``.
+            faults: what goes wrong; see ``faults.py``.
             seed: makes random faults and the encryption's seeds the same in every run.
             record: whether to keep ``requests``.
 

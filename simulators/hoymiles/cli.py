@@ -8,7 +8,7 @@ import argparse
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
-from .cli import (
+from simulators.cli import (
     Address,
     Commands,
     add_duration,
@@ -18,13 +18,14 @@ from .cli import (
     not_negative,
     serve,
 )
-from .clock import SimulatedClock
-from .errors import SimulatorError
-from .hoymiles_faults import EXPLANATION
-from .hoymiles_inventory import DEFAULT_INVENTORY, INVENTORIES
+from simulators.clock import SimulatedClock
+from simulators.errors import SimulatorError
+
+from .faults import EXPLANATION
+from .inventory import DEFAULT_INVENTORY, INVENTORIES
 
 if TYPE_CHECKING:
-    from .hoymiles import SimulatedDtu
+    from .dtu import SimulatedDtu
 
 _HOST: Final = "127.0.0.1"
 _DTU_PORT: Final = 10081
@@ -123,8 +124,8 @@ def _add_clock(parser: argparse.ArgumentParser) -> None:
 
 async def run_dtu(options: argparse.Namespace) -> None:
     """Serve a DTU until stopped. Raises ``SimulatorError`` on bad input."""
-    from .hoymiles_server import running_dtu  # noqa: PLC0415
-    from .hoymiles_uplink import running_uplink  # noqa: PLC0415
+    from .server import running_dtu  # noqa: PLC0415
+    from .uplink import running_uplink  # noqa: PLC0415
 
     dtu = _dtu(options)
     async with AsyncExitStack() as stack:
@@ -141,8 +142,8 @@ async def run_dtu(options: argparse.Namespace) -> None:
 
 
 def _dtu(options: argparse.Namespace) -> SimulatedDtu:
-    from .hoymiles import SimulatedDtu  # noqa: PLC0415
-    from .hoymiles_served import ServedMessages  # noqa: PLC0415
+    from .dtu import SimulatedDtu  # noqa: PLC0415
+    from .served import ServedMessages  # noqa: PLC0415
 
     served = ServedMessages.load(options.dataset) if options.dataset else None
     return SimulatedDtu(
@@ -160,7 +161,7 @@ def _dtu(options: argparse.Namespace) -> SimulatedDtu:
 
 async def run_cloud(options: argparse.Namespace) -> None:
     """Serve a cloud until stopped. Raises ``SimulatorError`` on bad input."""
-    from .hoymiles_cloud import SimulatedCloud, running_cloud  # noqa: PLC0415
+    from .cloud import SimulatedCloud, running_cloud  # noqa: PLC0415
 
     cloud = SimulatedCloud(
         clock=SimulatedClock(options.start, options.speed),

@@ -11,8 +11,8 @@ from random import Random
 from string import hexdigits
 from typing import Final, override
 
-from .errors import SimulatorError
-from .fault_syntax import AnyFault, Argument
+from simulators.errors import SimulatorError
+from simulators.fault_syntax import AnyFault, Argument
 
 
 class FaultKind(StrEnum):

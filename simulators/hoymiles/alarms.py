@@ -7,7 +7,7 @@ from typing import Final
 
 from custom_components.local_solar.hoymiles.messages import Fields
 
-from .hoymiles_inverter import SimulatedInverter
+from .inverter import SimulatedInverter
 
 _END_IS_PM: Final = 1 << 12
 _START_IS_PM: Final = 1 << 13
