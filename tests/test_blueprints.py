@@ -14,12 +14,15 @@ from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
     MockModule,
     MockPlatform,
+    async_capture_events,
     async_fire_time_changed,
     async_mock_service,
     mock_integration,
     mock_platform,
 )
 
+from custom_components.local_solar.const import DOMAIN
+from custom_components.local_solar.writing import EVENT_WRITE
 from homeassistant.components.automation.config import AUTOMATION_BLUEPRINT_SCHEMA
 from homeassistant.components.blueprint.importer import GITHUB_FILE_PATTERN
 from homeassistant.components.blueprint.models import Blueprint
@@ -36,6 +39,12 @@ from homeassistant.util import dt as dt_util
 from homeassistant.util.yaml import load_yaml_dict
 
 from .common import HOST, ROOT, TL_XH, Network
+from .outback_helpers import (
+    Reached,
+    impatient,
+    reached,
+    set_up_writable as set_up_writable_gateway,
+)
 from .writing_helpers import (
     AC_CHARGE,
     ACTIVE_POWER,
@@ -133,7 +142,7 @@ async def set_price(hass: HomeAssistant, price: object) -> None:
 
 
 def test_there_are_blueprints() -> None:
-    assert len(NAMES) == 3
+    assert len(NAMES) == 4
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -672,3 +681,153 @@ async def test_values_of_all_kinds_can_be_asked_for(
     await trigger(hass)
     await tap(hass, notifications[0], "Confirm")
     assert unit.written == [written]
+
+
+# -- AC input by state of charge ------------------------------------------------------
+
+SOC = "sensor.soc"
+GATEWAY = "the device of a gateway"
+
+
+@pytest.fixture
+async def commands(hass: HomeAssistant) -> AsyncGenerator[list[ServiceCall]]:
+    """What was to be set. Automations are switched off in the end."""
+    yield async_mock_service(hass, DOMAIN, "set_register")
+    await hass.services.async_call("automation", "turn_off", {"entity_id": "all"})
+    await settle()
+
+
+async def use_by_soc(
+    hass: HomeAssistant, gateway: str = GATEWAY, **inputs: object
+) -> None:
+    """Use the AC input at 40 % and below, drop it at 80 % and above."""
+    await automate(
+        hass,
+        "ac_input_by_state_of_charge",
+        gateway=gateway,
+        state_of_charge=SOC,
+        **inputs,
+    )
+
+
+async def set_soc(hass: HomeAssistant, soc: object) -> None:
+    """Let the sensor show a state of charge, and what follows from that happen."""
+    hass.states.async_set(SOC, str(soc))
+    await settle()
+
+
+def values_of(commands: list[ServiceCall]) -> list[str]:
+    """Return the values of commands, all of which must be for the use of the AC input."""
+    for command in commands:
+        assert command.data["device_id"] == GATEWAY
+        assert command.data["register"] == "ac_input_use"
+        assert command.data["confirm"] is True
+    return [command.data["value"] for command in commands]
+
+
+@pytest.mark.parametrize(
+    ("soc", "wanted"),
+    [
+        (0, ["on"]),
+        (39.9, ["on"]),
+        (40, ["on"]),
+        (40.1, []),
+        (79.9, []),
+        (80, ["off"]),
+        (100, ["off"]),
+        ("unavailable", []),
+        ("unknown", []),
+        ("full", []),
+    ],
+)
+async def test_ac_input_follows_the_state_of_charge(
+    hass: HomeAssistant, commands: list[ServiceCall], soc: object, wanted: list[str]
+) -> None:
+    await use_by_soc(hass)
+    await set_soc(hass, soc)
+    assert values_of(commands) == wanted
+
+
+async def test_ac_input_stays_between_the_limits(
+    hass: HomeAssistant, commands: list[ServiceCall], freezer: FrozenDateTimeFactory
+) -> None:
+    await use_by_soc(hass)
+    await set_soc(hass, 90)
+    commands.clear()
+    for soc in (70, 50, 41):
+        await set_soc(hass, soc)
+        await wait(hass, freezer, 300)
+    assert not commands
+    await set_soc(hass, 40)
+    assert values_of(commands) == ["on"]
+
+
+@pytest.mark.parametrize("use_at", [80, 90])
+async def test_limits_that_contradict_each_other_change_nothing(
+    hass: HomeAssistant, commands: list[ServiceCall], use_at: int
+) -> None:
+    await use_by_soc(hass, use_at=use_at, drop_at=80)
+    for soc in (5, 80, 85, 100):
+        await set_soc(hass, soc)
+    assert not commands
+
+
+@pytest.mark.parametrize("state", ["unavailable", "unknown"])
+async def test_state_of_charge_that_stays_away_uses_the_ac_input(
+    hass: HomeAssistant,
+    commands: list[ServiceCall],
+    freezer: FrozenDateTimeFactory,
+    state: str,
+) -> None:
+    freezer.move_to("2026-11-20T13:01:00+00:00")
+    await use_by_soc(hass)
+    await set_soc(hass, 90)
+    commands.clear()
+    await set_soc(hass, state)
+    for _ in range(9):
+        await wait(hass, freezer, 60)
+    assert not commands
+    for _ in range(6):
+        await wait(hass, freezer, 60)
+    assert values_of(commands) == ["on"]
+
+
+async def test_command_that_did_not_last_is_given_again(
+    hass: HomeAssistant, commands: list[ServiceCall], freezer: FrozenDateTimeFactory
+) -> None:
+    await use_by_soc(hass)
+    await set_soc(hass, 90)
+    for _ in range(5):
+        await wait(hass, freezer, 60)
+    assert values_of(commands) == ["off", "off"]
+
+
+@pytest.fixture
+async def gateway(socket_enabled: None) -> AsyncGenerator[Reached]:
+    """A simulated gateway that carries commands out at once."""
+    with impatient():
+        async with reached() as there:
+            there.simulator.mate3.command_delay = 0.0
+            yield there
+
+
+async def test_gateway_drops_and_uses_the_ac_input(
+    hass: HomeAssistant, device_registry: dr.DeviceRegistry, gateway: Reached
+) -> None:
+    entry = await set_up_writable_gateway(hass, gateway)
+    assert entry.unique_id is not None
+    device = device_registry.async_get_device_by_identifier(
+        (DOMAIN, entry.unique_id), entry.entry_id
+    )
+    assert device is not None
+    written = async_capture_events(hass, EVENT_WRITE)
+    await use_by_soc(hass, device.id)
+    for soc in (90, 95, 60, 30, 20):
+        hass.states.async_set(SOC, str(soc))
+        await hass.async_block_till_done()
+    assert [(event.data["value"], event.data["outcome"]) for event in written] == [
+        (False, "written"),
+        (True, "written"),
+    ]
+    await hass.services.async_call("automation", "turn_off", {"entity_id": "all"})
+    assert await hass.config_entries.async_unload(entry.entry_id)

@@ -296,7 +296,7 @@ class OutBackCoordinator(LocalSolarCoordinator):
     ) -> RegisterReading:
         place = f"{space} {address}-{address + count - 1}"
         if space is not Space.HOLDING or not self.mate3.may_read(address, count):
-            raise self._refusal("forbidden_registers", register=place)
+            raise self._refusal("outside_map", register=place)
         use_gently(self._unit)
         try:
             words = await self.mate3.async_read_words(address, count)

@@ -71,7 +71,7 @@ async def async_walk(unit: ModbusUnit) -> tuple[Place, ...]:
         if did == END:
             return tuple(places)
         block = BLOCKS.get(did)
-        has_port = block is not None and block.has_port
+        has_port = block is not None and block.has_port and length > 0
         place = Place(
             did=did, address=address, length=length, port=port if has_port else None
         )

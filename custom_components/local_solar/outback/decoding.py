@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..modbus.image import RegisterImage, Space
-from ..modbus.register import Decoder
+from ..modbus.register import Decoder, Register
 from ..points import Value
 from .block import Row
 from .chain import Place
@@ -17,10 +17,10 @@ SCALINGS_KEPT: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class _Scaled:
-    """The rows that can be decoded with a set of scale factors, and the keys of the others."""
+    """The rows that can be decoded with a set of scale factors, and those that cannot."""
 
     decoder: Decoder
-    unscaled: tuple[str, ...]
+    unscaled: tuple[Register, ...]
 
 
 class BlockDecoder:
@@ -51,19 +51,21 @@ class BlockDecoder:
                 self._scaled.clear()
             scaled = self._scaled[words] = self._scale(words)
         values = scaled.decoder.decode(image)
-        for key in scaled.unscaled:
-            values[key] = None
+        for row in scaled.unscaled:
+            if image.get(row.space, row.address, row.words) is not None:
+                values[row.key] = None
         return values
 
     def _scale(self, words: tuple[int | None, ...]) -> _Scaled:
         exponents: dict[str, int | None] = {"": 0}
-        exponents |= zip(self._addresses, map(as_exponent, words), strict=True)
-        rows = [(row, exponents[row.scale_factor]) for row in self.rows]
-        return _Scaled(
-            Decoder(
-                row.at(self.place.address, exponent)
-                for row, exponent in rows
-                if exponent is not None
-            ),
-            tuple(row.key for row, exponent in rows if exponent is None),
-        )
+        read = dict(zip(self._addresses, words, strict=True))
+        exponents |= {name: as_exponent(word) for name, word in read.items()}
+        scaled: list[Register] = []
+        unscaled: list[Register] = []
+        for row in self.rows:
+            exponent = exponents[row.scale_factor]
+            if exponent is not None:
+                scaled.append(row.at(self.place.address, exponent))
+            elif read[row.scale_factor] is not None:
+                unscaled.append(row.at(self.place.address))
+        return _Scaled(Decoder(scaled), tuple(unscaled))

@@ -40,13 +40,11 @@ from .system import MAX_WORDS, System
 from .totals import TOTALS, Total, TotalGuard
 
 INTERVALS: Final[Mapping[Rhythm, float]] = {
-    Rhythm.LIVE: 10.0,
-    Rhythm.SETTINGS: 300.0,
+    Rhythm.LIVE: 0.0,
+    Rhythm.SETTINGS: 295.0,
 }
-"""Seconds between two reads of a row."""
-
-EARLY: Final = INTERVALS[Rhythm.LIVE] / 2
-"""A row that would fall due less than this before the next poll is read now."""
+"""Seconds for which what was read of a row will do. What is measured is read in each poll,
+what was set every 5 minutes; polls are not quite so regular."""
 
 NETWORK_BAUD: Final = 1_000_000_000
 """Stands for a network: what a further register costs there is nothing to a request."""
@@ -182,7 +180,7 @@ class Mate3:
             for row in with_structure(place, rows):
                 rhythm = row.register.point.rhythm
                 registers.setdefault((place, rhythm), []).append(
-                    _named(row.at(place.address), owners[place])
+                    self._named(row.at(place.address), owners[place])
                 )
         plan = _Plan(
             registers={part: tuple(rows) for part, rows in registers.items()},
@@ -196,6 +194,14 @@ class Mate3:
         self._plans[wanted] = plan
         return plan
 
+    def _named(self, register: Register, device: str) -> Register:
+        """Return a register under a name that no other device has for one of its own."""
+        if device == self.system.id:
+            return register
+        name = device.removeprefix(f"{self.system.id}_")
+        point = replace(register.point, key=f"{name} {register.key}")
+        return replace(register, point=point)
+
     def _due(self, plan: _Plan) -> list[tuple[Place, Rhythm]]:
         """Return the parts of blocks of which something is missing or too old.
 
@@ -208,7 +214,7 @@ class Mate3:
             for part, registers in plan.registers.items()
             if any(
                 (seen := self.image.seen_at(row.space, row.address)) is None
-                or now - seen >= INTERVALS[part[1]] - EARLY
+                or now - seen >= INTERVALS[part[1]]
                 for row in registers
                 if row.key not in self.reader.refused
             )
@@ -376,12 +382,6 @@ def _totals(
         )
         if members:
             yield total, members
-
-
-def _named(register: Register, device: str) -> Register:
-    """Return a register under a name that no other device has for one of its own."""
-    point = replace(register.point, key=f"{device} {register.key}")
-    return replace(register, point=point)
 
 
 def _without_counters(
