@@ -34,14 +34,16 @@ async def set_up(
     client: Client, devices: Sequence[Device], entities: Sequence[Entity]
 ) -> None:
     """Make the dashboard and let it be the first that is seen."""
-    await client.command(
-        "lovelace/dashboards/create",
-        url_path=URL_PATH,
-        title="Solar",
-        icon="mdi:solar-power-variant",
-        show_in_sidebar=True,
-        require_admin=False,
-    )
+    present = await client.command("lovelace/dashboards/list")
+    if all(dashboard["url_path"] != URL_PATH for dashboard in present):
+        await client.command(
+            "lovelace/dashboards/create",
+            url_path=URL_PATH,
+            title="Solar",
+            icon="mdi:solar-power-variant",
+            show_in_sidebar=True,
+            require_admin=False,
+        )
     await client.command(
         "lovelace/config/save", url_path=URL_PATH, config=_dashboard(devices, entities)
     )

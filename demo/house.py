@@ -230,9 +230,7 @@ async def running_house(
     async with AsyncExitStack() as stack:
         say("starting Home Assistant and the simulated devices")
         home_assistant = await stack.enter_async_context(
-            running_home_assistant(
-                python, folder / "config", port, time_zone, database
-            )
+            running_home_assistant(python, folder / "config", port, time_zone, database)
         )
         running = {
             simulator: await stack.enter_async_context(

@@ -56,6 +56,7 @@ class CounterGuard:
     def __init__(self) -> None:
         """Know nothing yet."""
         self.max_power = MAX_POWER
+        self.max_step = MAX_STEP
         self._counters: dict[PointId, _Counter] = {}
 
     def value(self, point: PointId) -> float | None:
@@ -111,7 +112,7 @@ class CounterGuard:
                 and counter.reset_at.date() < now.date()
             )
         hours = max(0.0, (now - counter.at).total_seconds() / 3600)
-        return value - counter.value <= MAX_STEP + self.max_power * hours
+        return value - counter.value <= self.max_step + self.max_power * hours
 
 
 def _can_be_counted(value: float) -> bool:

@@ -42,6 +42,13 @@ DTU = "Hoymiles DTU"
 DTU_PORT = 10081
 """Of real ones."""
 
+(SYSTEM,) = FAMILIES["outback"]
+GATEWAY = "OutBack MATE3 or MATE3s"
+MATE3 = "OutBack MATE3s"
+RADIAN = "OutBack GS8048A port 1"
+CONTROLLER = "OutBack FM80-150VDC port 3"
+MONITOR = "OutBack FLEXnet DC port 5"
+
 KEPT = os.environ.get("LOCAL_SOLAR_SCREENSHOTS")
 
 
@@ -273,6 +280,53 @@ def test_a_dtu_is_added_by_clicking(
     page.take_picture("hoymiles-device-page")
     assert re.fullmatch(r"\d{3}(\.\d)? W", page.value_of("Output power"))
     assert page.value_of("Connection") == "Connected"
+
+
+@pytest.fixture(scope="module")
+def not_there(page: Page, house: House) -> str:
+    """What the form of a gateway says of a wrong port, which is put right then."""
+    allow_sockets()
+    address = house.address_of(SYSTEM)
+    _open_form(page, GATEWAY)
+    page.fill("Host", address.host)
+    page.take_picture("outback-config-flow")
+    page.fill("Port", str(free_port()))
+    page.click("Submit")
+    page.wait_for_part(f"{address.host}:")
+    said = next(text for text in page.texts if f"{address.host}:" in text)
+    page.fill("Port", str(address.port))
+    return said
+
+
+def test_the_form_says_where_modbus_is_switched_on(not_there: str) -> None:
+    assert "refuses the connection" in not_there
+    assert "switch it on at the gateway's display" in not_there
+
+
+def test_a_mate3_is_added_with_all_behind_it_by_clicking(
+    page: Page, house: House, runner: asyncio.Runner, not_there: str
+) -> None:
+    assert {"MATE3s", "GS8048A", "FM80-150VDC", "FLEXnet DC"} <= {*_finish(page)}
+    page.open(f"/config/devices/device/{runner.run(_device_id(house, MATE3))}")
+    page.wait_for("Device info", "PV power", "Load power", "Grid export power")
+    page.take_picture("outback-device-page")
+    page.open(f"/config/devices/device/{runner.run(_device_id(house, CONTROLLER))}")
+    page.wait_for("Device info", "PV power", "Charge current", "Charger state")
+    assert _watts(page) > 500
+    page.open(f"/config/devices/device/{runner.run(_device_id(house, RADIAN))}")
+    page.wait_for("Device info", "Output power", "Grid export power")
+    page.open(f"/config/devices/device/{runner.run(_device_id(house, MONITOR))}")
+    page.wait_for("Device info", "State of charge", "Charge power")
+
+
+def test_the_dashboards_show_an_outback_system(
+    page: Page, house: House, runner: asyncio.Runner, not_there: str
+) -> None:
+    runner.run(house.set_up_dashboards())
+    page.open("/")
+    page.wait_for(MATE3, CONTROLLER, MONITOR)
+    page.open("/energy/now")
+    page.wait_for("Power sources", "Solar", "Grid", "Battery", "Consumption")
 
 
 def test_home_assistant_complains_of_nothing_but_the_pending_change(

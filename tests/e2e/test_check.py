@@ -52,6 +52,7 @@ def test_a_button_that_was_never_pressed_raises_no_doubts() -> None:
         replace(OTHER, value="unavailable"),
         replace(OTHER, value="unknown"),
         replace(OTHER, value="65535.0"),
+        replace(OTHER, value="6553.5", unit="kW"),
         replace(OTHER, value="normal"),
         replace(OTHER, key="grid_l1_voltage", value="23.4", unit="V"),
         replace(OTHER, key="connected", value="off", unit=""),
@@ -95,10 +96,23 @@ def test_a_dtu_gives_what_the_inverters_behind_it_give() -> None:
     ]
 
 
-def test_a_device_without_any_power_is_named() -> None:
-    assert doubts([replace(PV_POWER, value="0.0")]) == [
-        "Inverter: no power anywhere, although the sun shines"
+def test_a_gateway_gives_what_the_charge_controllers_behind_it_give() -> None:
+    gateway = replace(PV_POWER, device_id="gateway", device="Gateway")
+    behind = [
+        replace(PV_POWER, device_id=name, device=name, via_id="gateway", value=value)
+        for name, value in (("One", "1800.0"), ("Two", "1200.0"))
     ]
+    assert doubts([gateway, *behind]) == []
+    assert doubts([gateway, behind[0]]) == [
+        "Gateway: the devices behind it give 1800 W, together 3000 W"
+    ]
+
+
+def test_a_device_without_any_power_is_named() -> None:
+    for unit in ("W", "kW"):
+        assert doubts([replace(PV_POWER, value="0.0", unit=unit)]) == [
+            "Inverter: no power anywhere, although the sun shines"
+        ]
 
 
 def test_the_table_names_each_device_once() -> None:

@@ -1,6 +1,7 @@
 """Polls one OutBack gateway over Home Assistant's shared Modbus connection."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -59,6 +60,10 @@ GONE_AFTER: Final = timedelta(minutes=15)
 """A device that the gateway has not listed for so long is taken out of Home Assistant. While
 the gateway starts, it finds its devices one after the other."""
 
+DOUBT_LASTS: Final = timedelta(minutes=5)
+"""When blocks are refused, the map is looked at again no more often than that: the refusal
+may be all there is to it, and each look takes dozens of requests."""
+
 ERROR_TEXTS: Final[Mapping[type[Mate3Error], str]] = {
     EncryptedError: "mate3_encrypted",
     NoDataError: "mate3_no_data",
@@ -103,6 +108,7 @@ class OutBackCoordinator(LocalSolarCoordinator):
         self.unit_id: int = entry.data[CONF_UNIT_ID]
         self._settings: dict[str, DeviceSettings] = {}
         self._missing: dict[str, datetime] = {}
+        self._in_doubt_until = dt_util.utcnow()
 
     # -- who is there -----------------------------------------------------------------
 
@@ -159,6 +165,8 @@ class OutBackCoordinator(LocalSolarCoordinator):
         devices = self.mate3.devices
         if not self._may_install:
             devices = tuple(map(_without_installer_settings, devices))
+        # Each charge controller counts whole kWh, and their sum may take all steps at once.
+        self.counters.max_step = 1 + len(system.equipment)
         gateway, *others = devices
         self.set_devices((_with_connection(gateway), *others))
 
@@ -182,20 +190,25 @@ class OutBackCoordinator(LocalSolarCoordinator):
         try:
             poll = await self.mate3.async_poll(wanted)
         except MapChangedError as err:
-            LOGGER.info("%s: its map has changed: %s", self.name, err)
-            await self._async_look_again()
+            await self._async_look_again(str(err))
             return {}
         if poll.asleep is not None:
             raise AsleepError(poll.asleep)
+        if poll.doubt and dt_util.utcnow() >= self._in_doubt_until:
+            # What was read is right all the same.
+            self._in_doubt_until = dt_util.utcnow() + DOUBT_LASTS
+            with suppress(UpdateFailed, AsleepError):
+                await self._async_look_again(poll.doubt)
         self._note_failures(poll.failed)
         self._forget_missing()
         return poll.snapshot
 
-    async def _async_look_again(self) -> None:
+    async def _async_look_again(self, why: str) -> None:
         """Find out what is behind the gateway now, and set up anew if that has changed.
 
         Raises ``UpdateFailed``.
         """
+        LOGGER.info("%s: its map may have changed: %s", self.name, why)
         try:
             system = await async_identify(self._unit)
         except Mate3Error as err:

@@ -9,6 +9,7 @@ from typing import Final
 
 from modbus_connection import ModbusConnectionError, ModbusError, ModbusUnit
 
+from ..modbus.codecs import U16
 from ..modbus.image import RegisterImage, Space
 from ..modbus.plan import Read
 from ..modbus.reader import (
@@ -19,10 +20,10 @@ from ..modbus.reader import (
     read_words,
 )
 from ..modbus.register import Register
-from ..points import Device, Point, PointId, Rhythm, Snapshot, Value
+from ..points import Device, Point, PointId, Quantity, Rhythm, Snapshot, Value
 from ..registers import RegisterReading
 from .block import HEADER_WORDS, Row
-from .chain import BASE, Place
+from .chain import BASE, END, NO_DATA, Place
 from .decoding import BlockDecoder
 from .derived import derive, derived_points, has, needs
 from .errors import BlankError
@@ -59,17 +60,32 @@ SETS_KEPT: Final = 8
 """Sets of wanted points for which the rows are remembered; owners change them seldom."""
 
 
+END_ROW: Final = Register(
+    point=Point(
+        key="end_of_map",
+        name="End of the map",
+        quantity=Quantity.CODE,
+        rhythm=Rhythm.SETTINGS,
+    ),
+    space=Space.HOLDING,
+    address=0,
+    codec=U16,
+)
+"""The register behind the last block: a device that is added there moves no other."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Poll:
     """What one poll brought.
 
     ``asleep`` says why there is nothing. ``failed`` maps keys to the reason they were not
-    read for.
+    read for. ``doubt`` says why there may be more or fewer devices than were known.
     """
 
     snapshot: dict[str, dict[str, Value | None]] = field(default_factory=dict)
     asleep: str | None = None
     failed: Mapping[str, str] = field(default_factory=dict)
+    doubt: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,6 +115,10 @@ class Mate3:
         self._totals = tuple(_totals(system, self.rows))
         self._guard = TotalGuard()
         self._plans: dict[frozenset[PointId], _Plan] = {}
+        self._last = system.places[-1]
+        self._end_row = replace(END_ROW, address=self._last.end)
+        self._refusing: frozenset[int] = frozenset()
+        self._known_to_refuse: frozenset[int] = frozenset()
         self._kept: dict[Place, tuple[float, dict[str, Value | None]]] = {}
         self.devices: tuple[Device, ...] = tuple(self._make_devices())
 
@@ -148,6 +168,7 @@ class Mate3:
         report = await self.reader.read(_registers(plan, due), self.image)
         if report.silent and (reason := _silence(report)) is not None:
             return Poll(asleep=reason)
+        doubt = self._doubt(report)
         blank = self._blank(due)
         if blank:
             await asyncio.sleep(RETRY_AFTER)
@@ -158,7 +179,11 @@ class Mate3:
         for device, values in snapshot.items():
             derive(values, self.rows[device])
         self._add_up(snapshot, frozenset(wanted))
-        return Poll(snapshot=snapshot, failed=_failures(report, self.reader.refused))
+        return Poll(
+            snapshot=snapshot,
+            failed=_failures(report, self.reader.refused),
+            doubt=doubt,
+        )
 
     def _plan(self, wanted: frozenset[PointId]) -> _Plan:
         """Return what must be read for the sake of ``wanted`` points."""
@@ -182,6 +207,7 @@ class Mate3:
                 registers.setdefault((place, rhythm), []).append(
                     self._named(row.at(place.address), owners[place])
                 )
+        registers.setdefault((self._last, Rhythm.SETTINGS), []).append(self._end_row)
         plan = _Plan(
             registers={part: tuple(rows) for part, rows in registers.items()},
             blocks=tuple(
@@ -226,7 +252,7 @@ class Mate3:
         Raises ``MapChangedError`` if one is another than it was.
         """
         blank: set[Place] = set()
-        for place in {place for place, _ in parts}:
+        for place in {place for place, _ in parts if place.block is not None}:
             try:
                 check_header(place, self.image)
             except BlankError:
@@ -235,6 +261,27 @@ class Mate3:
                     Space.HOLDING, place.address, place.end - place.address
                 )
         return blank
+
+    def _doubt(self, report: ReadReport) -> str:
+        """Return why the map may be longer or shorter than it was, empty if it is not.
+
+        All that was known lies where it was then, or is refused. What was refused when the
+        map was looked at again is just not served.
+        """
+        words = self.image.get(Space.HOLDING, self._last.end, 1)
+        if words is not None and words[0] not in (END, NO_DATA):
+            return f"the map goes on at {self._last.end}"
+        refused = {
+            read.address for read, err in report.failed.items() if is_refusal(err)
+        }
+        self._refusing = frozenset(
+            place.address
+            for place in self.system.places
+            if any(place.address <= address < place.end for address in refused)
+        )
+        if new := sorted(self._refusing - self._known_to_refuse):
+            return f"the blocks at {', '.join(map(str, new))} are refused"
+        return ""
 
     def _decode(
         self, plan: _Plan, blank: set[Place]
@@ -269,8 +316,13 @@ class Mate3:
                 yield key, None if exponent is None else register.decode(words)
 
     def forget(self) -> None:
-        """Forget what was read, as it may have been read at the wrong places."""
+        """Go on with the same map, after it was looked at again.
+
+        What was read may have been read at a bad moment, and is forgotten; what was refused
+        is just not served.
+        """
         self.image = RegisterImage()
+        self._known_to_refuse |= self._refusing
 
     # -- looking at registers -----------------------------------------------------------
 

@@ -88,15 +88,23 @@ def groups(system: System) -> Iterator[tuple[int, int]]:
     """Go through the stretches of registers that a read must stay inside.
 
     A device's block is read as a whole, so that what it says it is comes with its values.
-    The gateway's own blocks, at the start of the map, never move.
+    The gateway's own blocks, at the start of the map, never move. With the last block may
+    come the register behind it, which says that the map ends there.
     """
     places = system.places
     own = list(takewhile(lambda place: place.port is None, places))
     if own:
-        yield own[0].address, own[-1].end - 1
+        yield own[0].address, _last_register(own[-1], system)
     for place in places[len(own) :]:
         if place.block is not None:
-            yield place.address, place.end - 1
+            yield place.address, _last_register(place, system)
+    if places[-1].block is None and places[-1] not in own:
+        yield places[-1].end, places[-1].end
+
+
+def _last_register(place: Place, system: System) -> int:
+    """Return the last register that may be read together with a block."""
+    return place.end if place is system.places[-1] else place.end - 1
 
 
 def rows_by_device(system: System) -> Iterator[tuple[str, PlacedRows]]:

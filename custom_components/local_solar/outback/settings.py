@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 import time
-from typing import Final
+from typing import Final, NoReturn
 
 from modbus_connection import ModbusError, ModbusUnit
 
@@ -146,22 +146,27 @@ class DeviceSettings:
         if self._identified_at == self._breaks:
             return
         breaks = self._breaks
-        gateway = self._mate3.system.gateway
+        system = self._mate3.system
+        gateway = system.gateway
         image = RegisterImage()
         await self._async_read_into(image, gateway.address, IDENTITY_WORDS)
         self._check_header(gateway, image)
-        if found := gateway_id(gateway, image):
-            expected = self._mate3.system.id
-            if found != expected and not self._goes_by_serial_number:
-                raise WrongDeviceError(expected, found)
-        elif not self._goes_by_serial_number:
-            raise NotIdentifiedError("it tells no hardware address")
+        if (found := gateway_id(gateway, image)) != system.id:
+            if not system.goes_by_serial_number:
+                self._raise_wrong(found)
+            common = system.common
+            await self._async_read_into(
+                image, common.address, common.end - common.address
+            )
+            if (found := text_of(common, "serial_number", image)) != system.id:
+                self._raise_wrong(found)
         self._identified_at = breaks
 
-    @property
-    def _goes_by_serial_number(self) -> bool:
-        """Whether the gateway told no hardware address when it was set up."""
-        return self._mate3.system.id == self._mate3.system.serial_number
+    def _raise_wrong(self, found: str) -> NoReturn:
+        """Raise that the gateway calls itself otherwise, or not at all."""
+        if not found:
+            raise NotIdentifiedError("it tells no hardware address")
+        raise WrongDeviceError(self._mate3.system.id, found)
 
     async def async_read(self, key: str) -> Reading:
         """Read the block of a setting, and make sure that it still is of this device.
@@ -275,8 +280,9 @@ class DeviceSettings:
         found = current.around
         assert isinstance(found, _Found)
         is_command = placed.row.sends_to is not None
-        # Of a command nothing need show yet; but the status must be there.
-        if found.words == (0xFFFF,) or (current.value is None and not is_command):
+        # Of a command nothing need show yet; but the status must mean something.
+        is_there = not found.words[0] & 0x8000 if is_command else True
+        if not is_there or (current.value is None and not is_command):
             raise InvalidValueError(
                 "not_on_this_device", register=key, raw=" ".join(map(str, found.words))
             )

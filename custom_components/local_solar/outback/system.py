@@ -96,6 +96,16 @@ class System:
         return next(place for place in self.places if place.did == GATEWAY.did)
 
     @property
+    def common(self) -> Place:
+        """The block that every map begins with."""
+        return next(place for place in self.places if place.did == COMMON.did)
+
+    @property
+    def goes_by_serial_number(self) -> bool:
+        """Whether the gateway tells no hardware address, so that its serial number counts."""
+        return self.id == self.serial_number
+
+    @property
     def identity(self) -> DeviceIdentity:
         """Who the gateway is."""
         return DeviceIdentity(
