@@ -213,6 +213,8 @@ class Point:
     setting: Setting | None = None
     diagnostic: bool = False
     """Of interest when looking for a fault rather than every day."""
+    decimals: int | None = None
+    """Digits after the point that the device tells, where that is not what is usual."""
 
     @property
     def translation_key(self) -> str:

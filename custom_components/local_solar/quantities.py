@@ -139,6 +139,8 @@ def platform(point: Point, *, may_write: bool) -> Platform | None:
 def precision(point: Point) -> int | None:
     """Return the decimals to show; kilowatts need one where watts need none."""
     decimals = presentation(point).precision
+    if decimals is not None and point.decimals is not None:
+        return point.decimals
     if decimals == 0 and (point.unit or "").startswith("kW"):
         return 1
     return decimals

@@ -63,6 +63,10 @@ class Row:
     sends_to: int | None = None
     """Offset that a command is written to: what it brings about is read at another."""
     nominal: Nominal = Nominal.NOTHING
+    at_most: str = ""
+    """Name of the row of the same block whose value this one must not exceed."""
+    at_least: str = ""
+    """Name of the row of the same block whose value this one must not fall below."""
 
     @property
     def offset(self) -> int:

@@ -29,6 +29,7 @@ CHARGE_POWER: Final = Point(
     quantity=Quantity.POWER,
     unit="kW",
     visibility=Visibility.SHOWN,
+    decimals=2,
 )
 DISCHARGE_POWER: Final = Point(
     key="battery_discharge_power",
@@ -36,6 +37,7 @@ DISCHARGE_POWER: Final = Point(
     quantity=Quantity.POWER,
     unit="kW",
     visibility=Visibility.SHOWN,
+    decimals=2,
 )
 """The two directions of the battery's power."""
 

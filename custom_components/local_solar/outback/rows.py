@@ -44,6 +44,10 @@ Radian inverters found; no such device has megawatts."""
 
 _NEVER_SO_MUCH: Final = {Quantity.POWER, Quantity.ENERGY_TODAY}
 
+DECIMALS: Final = {"": 0, "ac_voltage_scale_factor": 0}
+"""Digits behind the point of what is told in whole units: without a scale, or with this one,
+which is 0 everywhere."""
+
 DISABLED_ENABLED: Final[Options] = {0: False, 1: True}
 ENABLED_DISABLED: Final[Options] = {0: True, 1: False}
 
@@ -72,8 +76,11 @@ def _row(
     diagnostic: bool = False,
     setting: Setting | None = None,
     nominal: Nominal = Nominal.NOTHING,
+    at_most: str = "",
+    at_least: str = "",
     write_only: bool = False,
     sends_to: int | None = None,
+    decimals: int | None = None,
     note: str = "",
     never_write: str = "",
 ) -> Row:
@@ -96,6 +103,7 @@ def _row(
         ),
         setting=setting,
         diagnostic=diagnostic,
+        decimals=DECIMALS.get(scale_factor) if decimals is None else decimals,
     )
     return Row(
         name=name,
@@ -113,6 +121,8 @@ def _row(
         write_only=write_only,
         sends_to=sends_to,
         nominal=nominal,
+        at_most=at_most,
+        at_least=at_least,
     )
 
 
@@ -216,6 +226,8 @@ def number(
     step: float | None = None,
     unit: str | None = None,
     nominal: Nominal = Nominal.NOTHING,
+    at_most: str = "",
+    at_least: str = "",
     everyday: bool = False,
     installer: bool = False,
     persistent: bool = True,
@@ -246,6 +258,8 @@ def number(
             persistent=persistent,
         ),
         nominal=nominal,
+        at_most=at_most,
+        at_least=at_least,
         note=note,
     )
 
@@ -260,8 +274,13 @@ def battery_volts(
     *,
     everyday: bool = False,
     installer: bool = False,
+    at_most: str = "",
+    at_least: str = "",
 ) -> Row:
-    """Return the row of a set-point of the battery's voltage."""
+    """Return the row of a set-point of the battery's voltage.
+
+    ``at_most`` and ``at_least`` name other set-points of the same block.
+    """
     return number(
         offset,
         U16,
@@ -274,6 +293,8 @@ def battery_volts(
         nominal=Nominal.BATTERY,
         everyday=everyday,
         installer=installer,
+        at_most=at_most,
+        at_least=at_least,
     )
 
 

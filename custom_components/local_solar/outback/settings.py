@@ -19,6 +19,7 @@ from ..modbus.reader import is_refusal, read_words
 from ..modbus.register import Register
 from ..modbus.writing import async_patiently, does_not_fit, encode_setting, failure_of
 from ..points import IN_FLASH, TimeSlotChange, Value, Wanted
+from ..values import as_text
 from ..write_gate import (
     Change,
     DeviceError,
@@ -68,6 +69,8 @@ class _Found:
 
     register: Register
     words: tuple[int, ...]
+    others: Mapping[str, float]
+    """Values of rows of the block that it is held against, by the maker's name."""
 
 
 class DeviceSettings:
@@ -196,10 +199,26 @@ class DeviceSettings:
             value=value,
             raw=self._raw(placed, value, words),
             persistent=row.setting.persistent,
-            around=_Found(register, tuple(words)),
+            around=_Found(register, tuple(words), self._others(placed, image)),
             complaint=complaint,
             is_blank=self._has_written and value is None,
         )
+
+    def _others(self, placed: PlacedRow, image: RegisterImage) -> dict[str, float]:
+        """Return the values that a setting is held against."""
+        place, row = placed.place, placed.row
+        others: dict[str, float] = {}
+        for name in filter(None, (row.at_most, row.at_least)):
+            assert place.block is not None
+            other = place.block.row(name)
+            exponent = exponent_of(place, other, image)
+            words = words_of(place, name, image)
+            if exponent is None or words is None:
+                continue
+            value = other.at(place.address, exponent).decode(words)
+            if isinstance(value, int | float):
+                others[name] = value
+        return others
 
     @property
     def _has_written(self) -> bool:
@@ -286,12 +305,40 @@ class DeviceSettings:
             raise InvalidValueError(
                 "not_on_this_device", register=key, raw=" ".join(map(str, found.words))
             )
+        self._check_others(placed, wanted, found)
         return Change(
             key=key,
             value=wanted,
             raw=encode_setting(found.register, wanted),
             warnings=(IN_FLASH,) if current.persistent else (),
         )
+
+    def _check_others(self, placed: PlacedRow, wanted: Value, found: _Found) -> None:
+        """Raise ``InvalidValueError`` if a value does not go with others of its block."""
+        row = placed.row
+        if not isinstance(wanted, int | float):
+            return
+        for name, kind, is_wrong in (
+            (
+                row.at_most,
+                "value_above_other",
+                wanted > found.others.get(row.at_most, inf),
+            ),
+            (
+                row.at_least,
+                "value_below_other",
+                wanted < found.others.get(row.at_least, -inf),
+            ),
+        ):
+            if is_wrong:
+                unit = row.register.point.unit
+                raise InvalidValueError(
+                    kind,
+                    register=row.key,
+                    value=as_text(wanted, unit),
+                    other=name,
+                    other_value=as_text(found.others[name], unit),
+                )
 
     def holds(self, change: Change, reading: Reading) -> bool:
         """Return whether a reading shows what a change is for."""

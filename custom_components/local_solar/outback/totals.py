@@ -33,8 +33,15 @@ class Total:
 def _total(
     family: Family, key: str, name: str, quantity: Quantity, unit: str, of: str = ""
 ) -> Total:
+    # Controllers count whole kWh in all, and tenths today.
+    decimals = 0 if quantity is Quantity.ENERGY_TOTAL else None
     point = Point(
-        key=key, name=name, quantity=quantity, unit=unit, visibility=Visibility.SHOWN
+        key=key,
+        name=name,
+        quantity=quantity,
+        unit=unit,
+        visibility=Visibility.SHOWN,
+        decimals=decimals,
     )
     return Total(point=point, family=family, of=of or key)
 

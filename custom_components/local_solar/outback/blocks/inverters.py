@@ -56,16 +56,20 @@ def current_rows(at: int, codec: Codec, leg: str, prefix: str = "") -> tuple[Row
     return (
         live_row(at, codec, f"{prefix}inverter_output_current", f"Output {leg} current",
                  Q.CURRENT,
-                 "ac_current_scale_factor", OFFERED, key=f"output_{leg.lower()}_current"),
+                 "ac_current_scale_factor", OFFERED, key=f"output_{leg.lower()}_current",
+                 decimals=0),
         live_row(at + 1, codec, f"{prefix}inverter_charge_current", f"Charger {leg} current",
                  Q.CURRENT,
-                 "ac_current_scale_factor", OFFERED, key=f"charger_{leg.lower()}_current"),
+                 "ac_current_scale_factor", OFFERED, key=f"charger_{leg.lower()}_current",
+                 decimals=0),
         live_row(at + 2, codec, f"{prefix}inverter_buy_current", f"Grid import {leg} current",
                  Q.CURRENT,
-                 "ac_current_scale_factor", OFFERED, key=f"grid_import_{leg.lower()}_current"),
+                 "ac_current_scale_factor", OFFERED, key=f"grid_import_{leg.lower()}_current",
+                 decimals=0),
         live_row(at + 3, codec, f"{prefix}inverter_sell_current",
                  f"Grid export {leg} current", Q.CURRENT,
-                 "ac_current_scale_factor", OFFERED, key=f"grid_export_{leg.lower()}_current"),
+                 "ac_current_scale_factor", OFFERED, key=f"grid_export_{leg.lower()}_current",
+                 decimals=0),
     )
     # fmt: on
 
@@ -96,11 +100,13 @@ def charger_rows() -> tuple[Row, ...]:
     # fmt: off
     return (
         battery_volts(11, "absorb_volts", "Absorb voltage", "dc_voltage_scale_factor", SHOWN,
-                      everyday=True),
+                      everyday=True,
+                      at_least="float_volts"),
         number(12, U16, "absorb_time_hours", "Absorb time", Q.DURATION, (0, 24),
                "time_scale_factor", OFFERED, unit="h", everyday=True),
         battery_volts(13, "float_volts", "Float voltage", "dc_voltage_scale_factor", SHOWN,
-                      everyday=True),
+                      everyday=True,
+                      at_most="absorb_volts"),
         number(14, U16, "float_time_hours", "Float time", Q.DURATION, (0, 24),
                "time_scale_factor", OFFERED, unit="h", everyday=True),
         battery_volts(15, "re_float_volts", "Re-float voltage", "dc_voltage_scale_factor",
