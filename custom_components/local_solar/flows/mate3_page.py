@@ -55,7 +55,8 @@ async def async_ask_page(hass: HomeAssistant, host: str) -> ModbusPage | None:
     if (switch := _SWITCH.search(content)) is None:
         return None
     port = _PORT.search(content)
+    number = int(port[1]) if port else 0
     return ModbusPage(
         is_modbus_on=switch[1].lower() == b"enabled",
-        port=int(port[1]) if port else None,
+        port=number if 0 < number <= 0xFFFF else None,
     )

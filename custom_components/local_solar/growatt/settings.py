@@ -388,7 +388,9 @@ class InverterSettings:
         """
         if not one_by_one:
             self._check_link(breaks)
-            await async_patiently(self._unit.write_registers(row.address, list(words)))
+            await async_patiently(
+                self._unit, self._unit.write_registers(row.address, list(words))
+            )
             return
         places = list(enumerate(words, row.address))
         if isinstance(row.codec, SlotCodec):
@@ -396,7 +398,9 @@ class InverterSettings:
         for sent, (address, word) in enumerate(places):
             try:
                 self._check_link(breaks)
-                await async_patiently(self._unit.write_register(address, word))
+                await async_patiently(
+                    self._unit, self._unit.write_register(address, word)
+                )
             except ModbusError as err:
                 if sent:
                     raise DeviceError(f"holding {address}: {err}") from err

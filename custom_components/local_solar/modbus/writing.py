@@ -5,7 +5,13 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
-from modbus_connection import AcknowledgeError, ModbusError, ModbusTimeoutError
+from modbus_connection import (
+    AcknowledgeError,
+    ModbusConnectionError,
+    ModbusError,
+    ModbusTimeoutError,
+    ModbusUnit,
+)
 
 from ..points import Value, Wanted
 from ..values import as_text
@@ -18,20 +24,36 @@ SEND_PATIENCE: Final = 10.0
 """Seconds in which a message must have been answered, time in the link's queue included."""
 
 
-async def async_patiently(message: Coroutine[Any, Any, None]) -> None:
+async def async_patiently(unit: ModbusUnit, message: Coroutine[Any, Any, None]) -> None:
     """Wait for the answer to a message, but not for as long as the link would.
 
-    The link repeats what a busy device does not take (exception 6) for a minute, in
-    which another device may have come. Raises ``ModbusError``.
+    The link repeats what a busy device does not take (exception 6) for a minute, and opens
+    itself anew when it is lost. By then another device may have come, so what has not been
+    answered when the link is lost is not sent any more. Raises ``ModbusError``.
     """
+    task = asyncio.ensure_future(message)
+    is_lost = False
+
+    def give_up() -> None:
+        nonlocal is_lost
+        is_lost = True
+        task.cancel()
+
+    stop_watching = unit.on_connection_lost(give_up)
     try:
         async with asyncio.timeout(SEND_PATIENCE):
             with suppress(AcknowledgeError):  # understood; it takes its time
-                await message
+                await task
     except ModbusError:
         raise
     except TimeoutError:
         raise ModbusTimeoutError(f"not taken within {SEND_PATIENCE:g} s") from None
+    except asyncio.CancelledError:
+        if not is_lost:
+            raise
+        raise ModbusConnectionError("the connection was lost meanwhile") from None
+    finally:
+        stop_watching()
 
 
 def failure_of(err: ModbusError) -> WriteError:

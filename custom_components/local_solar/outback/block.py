@@ -168,7 +168,11 @@ class Block:
     @cached_property
     def has_port(self) -> bool:
         """Whether there is one for each device, which says what port it is on."""
-        return PORT in self._by_name
+        return self.has(PORT)
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a row that the maker calls ``name``."""
+        return name in self._by_name
 
     @cached_property
     def _by_name(self) -> Mapping[str, Row]:

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import Final
 
 from ..modbus.image import RegisterImage, Space
-from .blocks.common import COMMON
 from .blocks.gateway import GATEWAY
 from .chain import Place
 
@@ -12,6 +11,8 @@ MASKED_MAC: Final = "0090EA-000000"
 """The maker's part of the hardware address is no secret."""
 
 MASKED_SERIAL: Final = "MASKED"
+
+SERIAL_NUMBER: Final = "serial_number"
 
 PRIVATE: Final = range(8, 248)
 """Offsets of hardware address, network, e-mail and system name in the gateway's block."""
@@ -26,11 +27,13 @@ def mask(image: RegisterImage, places: Iterable[Place]) -> None:
     for place in places:
         if place.did == GATEWAY.did:
             for offset in (*PRIVATE, *TIME_SERVER, *WEB_SERVER):
-                if (address := place.address + offset - 1) in words:
+                address = place.address + offset - 1
+                if address in words and address < place.end:
                     words[address] = 0
             _put(words, place, "mac_address", MASKED_MAC)
-        elif place.did == COMMON.did:
-            _put(words, place, "serial_number", MASKED_SERIAL)
+        elif place.block is not None and place.block.has(SERIAL_NUMBER):
+            # Those of devices are texts that their owners may have put in.
+            _put(words, place, SERIAL_NUMBER, MASKED_SERIAL)
 
 
 def _put(words: dict[int, int], place: Place, name: str, text: str) -> None:
@@ -38,5 +41,5 @@ def _put(words: dict[int, int], place: Place, name: str, text: str) -> None:
     assert place.block is not None
     register = place.block.row(name).at(place.address)
     for address, word in enumerate(register.encode(text), register.address):
-        if address in words:
+        if address in words and address < place.end:
             words[address] = word

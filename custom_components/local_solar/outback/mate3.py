@@ -306,14 +306,10 @@ class Mate3:
         }
 
     def _settings_of(self, rows: PlacedRows) -> Iterator[tuple[str, Value | None]]:
-        for key, placed in rows.items():
-            if placed.row.setting is None:
-                continue
-            exponent = exponent_of(placed.place, placed.row, self.image)
-            register = placed.row.at(placed.place.address, exponent or 0)
-            words = self.image.get(register.space, register.address, register.words)
-            if words is not None:
-                yield key, None if exponent is None else register.decode(words)
+        for placed in rows.values():
+            if placed.row.setting is not None:
+                decoder = BlockDecoder("", placed.place, (placed.row,))
+                yield from decoder.decode(self.image).items()
 
     def forget(self) -> None:
         """Go on with the same map, after it was looked at again.

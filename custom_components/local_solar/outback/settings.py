@@ -305,11 +305,12 @@ class DeviceSettings:
             raise InvalidValueError(
                 "not_on_this_device", register=key, raw=" ".join(map(str, found.words))
             )
+        raw = encode_setting(found.register, wanted)
         self._check_others(placed, wanted, found)
         return Change(
             key=key,
             value=wanted,
-            raw=encode_setting(found.register, wanted),
+            raw=raw,
             warnings=(IN_FLASH,) if current.persistent else (),
         )
 
@@ -365,7 +366,7 @@ class DeviceSettings:
                 message = self._unit.write_register(address, change.raw[0])
             else:
                 message = self._unit.write_registers(address, list(change.raw))
-            await async_patiently(message)
+            await async_patiently(self._unit, message)
         except ModbusError as err:
             raise failure_of(err) from err
         return False
