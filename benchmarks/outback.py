@@ -38,7 +38,7 @@ from custom_components.local_solar.outback.system import MAX_WORDS, async_identi
 from custom_components.local_solar.points import PointId, Value, Visibility
 from custom_components.local_solar.write_budget import Ledger, WriteBudget
 from custom_components.local_solar.write_gate import WriteGate
-from simulators.mate3 import Mate3Simulator
+from simulators.mate3.gateway import Mate3Simulator
 
 from .report import Metric, run
 

@@ -20,13 +20,20 @@ sys.path.insert(0, str(ROOT))
 from custom_components.local_solar import quantities  # noqa: E402
 from custom_components.local_solar.event import CLEARED  # noqa: E402
 from custom_components.local_solar.growatt.alarms import FAULTS, WARNINGS  # noqa: E402
-from custom_components.local_solar.growatt.inverter import ALARMS, PROBLEM, SYNC_CLOCK  # noqa: E402
+from custom_components.local_solar.growatt.inverter import SYNC_CLOCK  # noqa: E402
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES  # noqa: E402
 from custom_components.local_solar.hoymiles.alarms import TEXTS  # noqa: E402
 from custom_components.local_solar.hoymiles.devices import every_point  # noqa: E402
 from custom_components.local_solar.hoymiles.points import LAST_EVENT  # noqa: E402
 from custom_components.local_solar.outback.points import every_point as outback_points  # noqa: E402
-from custom_components.local_solar.points import CONNECTED, Point, Quantity, Visibility  # noqa: E402
+from custom_components.local_solar.points import (  # noqa: E402
+    ALARMS,
+    CONNECTED,
+    PROBLEM,
+    Point,
+    Quantity,
+    Visibility,
+)
 
 INTEGRATION: Final = ROOT / "custom_components" / "local_solar"
 

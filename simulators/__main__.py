@@ -7,10 +7,11 @@ from pathlib import Path
 import sys
 from types import ModuleType
 
-from . import growatt, mate3_cli, plant
+from . import growatt, plant
 from .cli import Parser
 from .errors import SimulatorError
 from .hoymiles import cli as hoymiles_cli
+from .mate3 import cli as mate3_cli
 
 DEVICES = (growatt, hoymiles_cli, mate3_cli, plant)
 """Modules with a ``register`` that adds their subcommands."""

@@ -25,7 +25,7 @@ from custom_components.local_solar.coordinators.outback import OutBackCoordinato
 from custom_components.local_solar.modbus_link import ModbusLink
 from custom_components.local_solar.outback.system import async_identify
 from homeassistant.core import HomeAssistant
-from simulators.mate3 import Mate3Simulator
+from simulators.mate3.gateway import Mate3Simulator
 
 HOST: Final = "127.0.0.1"
 

@@ -18,7 +18,7 @@ from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr
 from homeassistant.setup import async_setup_component
-from simulators.mate3_systems import VARIANTS
+from simulators.mate3.systems import VARIANTS
 
 from .common import pass_time
 from .outback_helpers import (

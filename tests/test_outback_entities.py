@@ -26,7 +26,7 @@ from homeassistant.core import (
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.event import async_track_state_change_event
 from homeassistant.util import dt as dt_util
-from simulators.mate3_systems import VARIANTS
+from simulators.mate3.systems import VARIANTS
 
 from .common import pass_time
 from .outback_helpers import (

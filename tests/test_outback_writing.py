@@ -16,8 +16,8 @@ from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import device_registry as dr, entity_registry as er
-from simulators.mate3_commands import Status
-from simulators.mate3_systems import VARIANTS
+from simulators.mate3.commands import Status
+from simulators.mate3.systems import VARIANTS
 from simulators.requests import Request
 
 from .common import pass_time, setup_state

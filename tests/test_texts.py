@@ -33,7 +33,7 @@ from custom_components.local_solar.const import (
 )
 from custom_components.local_solar.coordinators.outback import ERROR_TEXTS
 from custom_components.local_solar.growatt.identify import Identification
-from custom_components.local_solar.growatt.inverter import ALARMS, PROBLEM, SYNC_CLOCK
+from custom_components.local_solar.growatt.inverter import SYNC_CLOCK
 from custom_components.local_solar.growatt.models import Family
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
 from custom_components.local_solar.hoymiles.alarms import TEXTS
@@ -43,7 +43,13 @@ from custom_components.local_solar.hoymiles.points import LAST_EVENT
 from custom_components.local_solar.modbus_link import LinkProblem, ModbusLink
 from custom_components.local_solar.outback.block import Family as OutBackFamily
 from custom_components.local_solar.outback.points import every_point as outback_points
-from custom_components.local_solar.points import CONNECTED, Point, Visibility
+from custom_components.local_solar.points import (
+    ALARMS,
+    CONNECTED,
+    PROBLEM,
+    Point,
+    Visibility,
+)
 from custom_components.local_solar.quantities import platform, presentation
 from custom_components.local_solar.services import ACTIONS
 from custom_components.local_solar.write_gate import WriteError

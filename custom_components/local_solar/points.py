@@ -262,6 +262,23 @@ CONNECTED: Final = Point(
 """Whether the device answers; every device that is asked has it."""
 
 
+PROBLEM: Final = Point(
+    key="problem",
+    name="Problem",
+    quantity=Quantity.PROBLEM,
+    visibility=Visibility.SHOWN,
+)
+"""Whether the device reports a fault."""
+
+ALARMS: Final = Point(
+    key="alarms",
+    name="Alarms",
+    quantity=Quantity.ALARMS,
+    visibility=Visibility.SHOWN,
+)
+"""The faults and warnings that the device reports."""
+
+
 # -- keys that actions know by name; the same thing has the same key in every family --
 
 AC_CHARGE: Final = "ac_charge_enable"

@@ -9,7 +9,7 @@ from custom_components.local_solar.outback.block import Block, Family, Nominal, 
 from custom_components.local_solar.outback.blocks import BLOCKS
 from custom_components.local_solar.outback.mate3 import INTERVALS
 from custom_components.local_solar.outback.rows import BATTERY_RANGE
-from custom_components.local_solar.points import Point, Rhythm, Setting
+from custom_components.local_solar.points import ALARMS, PROBLEM, Point, Rhythm, Setting
 
 from .shared import (
     GENERATED,
@@ -137,8 +137,8 @@ def _worked_out() -> Iterator[tuple[Point, str, str]]:
         f"`{key}`" for key, (kind, _) in alarms.FIELDS.items() if kind == "fault"
     )
     reporting = f"{inverters} and {FAMILIES[Family.CHARGE_CONTROLLER]}"
-    yield derived.PROBLEM, reporting, faults
-    yield derived.ALARMS, reporting, fields
+    yield PROBLEM, reporting, faults
+    yield ALARMS, reporting, fields
     monitor = FAMILIES[Family.BATTERY_MONITOR]
     yield derived.CHARGE_POWER, monitor, f"{battery} while it is positive, else 0"
     yield derived.DISCHARGE_POWER, monitor, f"{battery} while it is negative, else 0"

@@ -20,7 +20,7 @@ from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.util import dt as dt_util
 from simulators.datasets import Table
-from simulators.mate3_systems import VARIANTS
+from simulators.mate3.systems import VARIANTS
 from tests.common import pass_time, setup_state
 from tests.outback_helpers import (
     Reached,

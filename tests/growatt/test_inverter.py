@@ -25,10 +25,8 @@ from custom_components.local_solar.growatt.battery import (
 )
 from custom_components.local_solar.growatt.identify import Identification, identify
 from custom_components.local_solar.growatt.inverter import (
-    ALARMS,
     INTERVALS,
     METERED,
-    PROBLEM,
     REPLACED_AFTER,
     SETS_KEPT,
     SYNC_CLOCK,
@@ -48,6 +46,8 @@ from custom_components.local_solar.modbus import reader as reader_module
 from custom_components.local_solar.modbus.codecs import Text
 from custom_components.local_solar.modbus.image import RegisterImage
 from custom_components.local_solar.points import (
+    ALARMS,
+    PROBLEM,
     Alarm,
     PointId,
     Rhythm,

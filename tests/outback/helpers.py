@@ -29,9 +29,9 @@ from custom_components.local_solar.outback.system import (
 from custom_components.local_solar.points import PointId, Rhythm, Visibility
 from simulators.clock import SimulatedClock
 from simulators.datasets import Table
-from simulators.mate3 import SimulatedMate3
-from simulators.mate3_chain import Chain
-from simulators.mate3_systems import build
+from simulators.mate3.chain import Chain
+from simulators.mate3.gateway import SimulatedMate3
+from simulators.mate3.systems import build
 from simulators.requests import RefusedError
 from tests.modbus.helpers import FakeClock
 

@@ -25,7 +25,7 @@ from custom_components.local_solar.outback.errors import (
     Mate3Error,
     NotSunSpecError,
 )
-from simulators.mate3_systems import VARIANTS
+from simulators.mate3.systems import VARIANTS
 from tests.outback_helpers import CAPTURES, RECORDED, needs_captures
 
 from .helpers import BASE, MARKER, GatewayUnit, MapUnit, laid_out, still

@@ -7,7 +7,7 @@ from custom_components.local_solar.modbus.image import RegisterImage, Space
 from custom_components.local_solar.outback.chain import Place
 from custom_components.local_solar.outback.masking import mask
 from custom_components.local_solar.outback.system import Equipment, async_identify
-from simulators.mate3_chain import Chain
+from simulators.mate3.chain import Chain
 from tests.outback_helpers import RECORDED, needs_captures
 
 from .helpers import GatewayUnit, MapUnit, identified, still

@@ -25,9 +25,9 @@ from custom_components.local_solar.outback.errors import MapChangedError
 from custom_components.local_solar.outback.mate3 import Mate3, Poll
 from custom_components.local_solar.outback.system import async_identify
 from custom_components.local_solar.points import PointId, Quantity, Rhythm, Visibility
-from simulators.mate3 import SimulatedMate3
-from simulators.mate3_chain import CONFIG_OF, Chain
-from simulators.mate3_systems import VARIANTS
+from simulators.mate3.chain import CONFIG_OF, Chain
+from simulators.mate3.gateway import SimulatedMate3
+from simulators.mate3.systems import VARIANTS
 from tests.modbus.helpers import FakeClock
 from tests.outback_helpers import CAPTURES, RECORDED, needs_captures
 

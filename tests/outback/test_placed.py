@@ -26,8 +26,8 @@ from custom_components.local_solar.outback.reading import (
     words_of,
 )
 from custom_components.local_solar.outback.system import async_identify
-from simulators.mate3_chain import Chain
-from simulators.mate3_systems import VARIANTS
+from simulators.mate3.chain import Chain
+from simulators.mate3.systems import VARIANTS
 from tests.modbus.helpers import FakeClock
 
 from .helpers import (

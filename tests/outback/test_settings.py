@@ -44,7 +44,7 @@ from custom_components.local_solar.write_gate import (
 )
 from simulators.clock import SimulatedClock
 from simulators.datasets import Table
-from simulators.mate3 import Mate3Simulator, SimulatedMate3
+from simulators.mate3.gateway import Mate3Simulator, SimulatedMate3
 from simulators.requests import Request
 from tests.outback_helpers import Reached, reached
 

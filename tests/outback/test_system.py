@@ -18,9 +18,9 @@ from custom_components.local_solar.outback.errors import (
 )
 from custom_components.local_solar.outback.mate3 import Mate3
 from custom_components.local_solar.outback.system import System, async_identify
-from simulators.mate3 import SimulatedMate3
-from simulators.mate3_chain import Chain
-from simulators.mate3_systems import VARIANTS
+from simulators.mate3.chain import Chain
+from simulators.mate3.gateway import SimulatedMate3
+from simulators.mate3.systems import VARIANTS
 from tests.modbus.helpers import FakeClock
 from tests.outback_helpers import CAPTURES, RECORDED, connected, needs_captures, reached
 

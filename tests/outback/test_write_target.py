@@ -33,9 +33,9 @@ from custom_components.local_solar.write_gate import (
     WrongDeviceError,
 )
 from simulators.clock import SimulatedClock
-from simulators.mate3 import SimulatedMate3
-from simulators.mate3_chain import Chain
-from simulators.mate3_systems import VARIANTS
+from simulators.mate3.chain import Chain
+from simulators.mate3.gateway import SimulatedMate3
+from simulators.mate3.systems import VARIANTS
 
 from .helpers import MODEL_OFFSETS, NOON, GatewayUnit, identified, model_of, still
 from .test_mate3 import carry_out

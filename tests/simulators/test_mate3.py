@@ -17,8 +17,7 @@ from simulators.__main__ import main
 from simulators.clock import SimulatedClock
 from simulators.datasets import Table
 from simulators.errors import SimulatorError
-from simulators.mate3 import VARIANTS, Mate3Simulator, SimulatedMate3
-from simulators.mate3_chain import (
+from simulators.mate3.chain import (
     BASE,
     CHARGE_CONTROLLER,
     CHARGE_CONTROLLER_CONFIG,
@@ -34,9 +33,10 @@ from simulators.mate3_chain import (
     Block,
     Chain,
 )
-from simulators.mate3_commands import INVERTERS, Generator, Mode, Phase, Status
-from simulators.mate3_registers import DAILY, PLACES, number, reads
-from simulators.mate3_systems import build
+from simulators.mate3.commands import INVERTERS, Generator, Mode, Phase, Status
+from simulators.mate3.gateway import VARIANTS, Mate3Simulator, SimulatedMate3
+from simulators.mate3.registers import DAILY, PLACES, number, reads
+from simulators.mate3.systems import build
 from simulators.requests import RefusedError
 
 from .clients import PATIENCE, bare, mbap, read_pdu, tcp_client

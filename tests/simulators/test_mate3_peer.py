@@ -20,14 +20,14 @@ from custom_components.local_solar.outback.blocks import BLOCKS
 from custom_components.local_solar.outback.codecs import HOUR_MINUTE
 from simulators.clock import SimulatedClock
 from simulators.datasets import Source
-from simulators.mate3 import Mate3Simulator
-from simulators.mate3_chain import (
+from simulators.mate3.chain import (
     CHARGE_CONTROLLER,
     FLEXNET_DC_CONFIG,
     GATEWAY,
     Block,
     Chain,
 )
+from simulators.mate3.gateway import Mate3Simulator
 
 ROOT: Final = Path(__file__).parents[2]
 CLIENT: Final = (

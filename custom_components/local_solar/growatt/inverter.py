@@ -18,6 +18,8 @@ from ..modbus.reader import (
 )
 from ..modbus.register import Decoder, Register
 from ..points import (
+    ALARMS,
+    PROBLEM,
     Device,
     DeviceIdentity,
     Point,
@@ -77,22 +79,6 @@ RESETS_OFF_GRID: Final = (30000, 31999)
 """Registers that make an off-grid SPF reset and cut its output when they are touched."""
 
 FAULT_CODE: Final = "fault_code"
-
-PROBLEM: Final = Point(
-    key="problem",
-    name="Problem",
-    quantity=Quantity.PROBLEM,
-    visibility=Visibility.SHOWN,
-)
-"""Whether the inverter reports a fault."""
-
-ALARMS: Final = Point(
-    key="alarms",
-    name="Alarms",
-    quantity=Quantity.ALARMS,
-    visibility=Visibility.SHOWN,
-)
-"""The faults and warnings that the inverter reports."""
 
 SYNC_CLOCK: Final = Point(
     key="sync_clock",

@@ -10,7 +10,7 @@ from datetime import timedelta
 from math import ceil
 from typing import Final
 
-from ..points import Point, Quantity, Rhythm, Setting, Visibility
+from ..points import ALARMS, PROBLEM, Point, Quantity, Rhythm, Setting, Visibility
 from .alarms import SLUGS
 
 _SHOWN: Final = Visibility.SHOWN
@@ -258,18 +258,6 @@ LAST_EVENT: Final = Point(
     visibility=_SHOWN,
     options=SLUGS,
     diagnostic=True,
-)
-
-PROBLEM: Final = Point(
-    key="problem",
-    name="Problem",
-    quantity=Quantity.PROBLEM,
-    visibility=_SHOWN,
-)
-"""Whether a fault lasts."""
-
-ALARMS: Final = Point(
-    key="alarms", name="Alarms", quantity=Quantity.ALARMS, visibility=_SHOWN
 )
 
 EVENT_POINTS: Final = (LAST_EVENT, PROBLEM, ALARMS)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import re
 from typing import Final
 
-from ..points import CONNECTED, Value
+from ..points import ALARMS, CONNECTED, PROBLEM, Value
 from . import models, points
 from .commands import Action
 from .event_log import EventLog
@@ -181,8 +181,8 @@ def _inverter(known: Known, inverter: Inverter) -> Values:
     events = known.events.get(inverter.serial)
     if events is not None and events.is_known:
         values[points.LAST_EVENT.key] = events.last
-        values[points.PROBLEM.key] = events.has_fault
-        values[points.ALARMS.key] = events.alarms()
+        values[PROBLEM.key] = events.has_fault
+        values[ALARMS.key] = events.alarms()
     return values
 
 

@@ -3,25 +3,9 @@
 from collections.abc import Iterator
 from typing import Final
 
-from ..points import Point, Quantity, Value, Visibility
+from ..points import ALARMS, PROBLEM, Point, Quantity, Value, Visibility
 from .alarms import FIELDS, alarms_of
 from .placed import PlacedRows
-
-PROBLEM: Final = Point(
-    key="problem",
-    name="Problem",
-    quantity=Quantity.PROBLEM,
-    visibility=Visibility.SHOWN,
-)
-"""Whether a device reports an error."""
-
-ALARMS: Final = Point(
-    key="alarms",
-    name="Alarms",
-    quantity=Quantity.ALARMS,
-    visibility=Visibility.SHOWN,
-)
-"""The errors and warnings that a device reports."""
 
 CHARGE_POWER: Final = Point(
     key="battery_charge_power",

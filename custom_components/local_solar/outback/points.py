@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from ..points import Point
+from ..points import ALARMS, PROBLEM, Point
 from .blocks import BLOCKS
-from .derived import ALARMS, CHARGE_POWER, DISCHARGE_POWER, LEGS, PROBLEM
+from .derived import CHARGE_POWER, DISCHARGE_POWER, LEGS
 from .totals import TOTALS
 
 

@@ -319,27 +319,24 @@ class DeviceSettings:
         row = placed.row
         if not isinstance(wanted, int | float):
             return
-        for name, kind, is_wrong in (
-            (
-                row.at_most,
+        unit = row.register.point.unit
+        most, least = found.others.get(row.at_most), found.others.get(row.at_least)
+        if most is not None and wanted > most:
+            raise InvalidValueError(
                 "value_above_other",
-                wanted > found.others.get(row.at_most, inf),
-            ),
-            (
-                row.at_least,
+                register=row.key,
+                value=as_text(wanted, unit),
+                other=row.at_most,
+                other_value=as_text(most, unit),
+            )
+        if least is not None and wanted < least:
+            raise InvalidValueError(
                 "value_below_other",
-                wanted < found.others.get(row.at_least, -inf),
-            ),
-        ):
-            if is_wrong:
-                unit = row.register.point.unit
-                raise InvalidValueError(
-                    kind,
-                    register=row.key,
-                    value=as_text(wanted, unit),
-                    other=name,
-                    other_value=as_text(found.others[name], unit),
-                )
+                register=row.key,
+                value=as_text(wanted, unit),
+                other=row.at_least,
+                other_value=as_text(least, unit),
+            )
 
     def holds(self, change: Change, reading: Reading) -> bool:
         """Return whether a reading shows what a change is for."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Final
 
-from .mate3_chain import (
+from .chain import (
     CHARGE_CONTROLLER,
     FLEXNET_DC,
     FLEXNET_DC_CONFIG,
@@ -15,9 +15,9 @@ from .mate3_chain import (
     Chain,
     HubDevice,
 )
-from .mate3_commands import INVERTERS, Commands, Mode, Phase, Status
-from .mate3_home import Controls, Equipment, Flows, Home
-from .mate3_registers import number, reads, show, show_pair
+from .commands import INVERTERS, Commands, Mode, Phase, Status
+from .home import Controls, Equipment, Flows, Home
+from .registers import number, reads, show, show_pair
 
 _STEP: Final = timedelta(seconds=60)
 _MOST_STEPS: Final = 3000

@@ -5,7 +5,7 @@ from typing import Any, Final, override
 
 from pymodbus.framer import FramerType
 
-from .listeners import Bus, Connection, TcpListener
+from simulators.listeners import Bus, Connection, TcpListener
 
 
 class Door:

@@ -7,7 +7,7 @@ start faster without.
 import argparse
 from typing import Final
 
-from .cli import (
+from simulators.cli import (
     Address,
     Commands,
     add_capture,
@@ -19,10 +19,11 @@ from .cli import (
     positive,
     serve,
 )
-from .clock import SimulatedClock
-from .errors import SimulatorError
-from .faults import EXPLANATION, Fault, FaultKind
-from .mate3_systems import DEFAULT_VARIANT, VARIANTS
+from simulators.clock import SimulatedClock
+from simulators.errors import SimulatorError
+from simulators.faults import EXPLANATION, Fault, FaultKind
+
+from .systems import DEFAULT_VARIANT, VARIANTS
 
 _ADDRESS: Final = Address("127.0.0.1", 5022)
 _ENCRYPTION_KEY: Final = 0x2A51
@@ -132,7 +133,7 @@ def _add_quirks(parser: argparse.ArgumentParser) -> None:
 
 async def run(options: argparse.Namespace) -> None:
     """Serve until stopped. Raises ``SimulatorError`` on bad input."""
-    from .mate3 import Mate3Simulator  # noqa: PLC0415
+    from .gateway import Mate3Simulator  # noqa: PLC0415
 
     if options.live and options.still:
         raise SimulatorError("--live and --still exclude each other")

@@ -10,8 +10,8 @@ from enum import IntFlag
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from .mate3_chain import GATEWAY, SYSTEM_CONTROL, Block, Chain
-from .mate3_registers import number
+from .chain import GATEWAY, SYSTEM_CONTROL, Block, Chain
+from .registers import number
 
 if TYPE_CHECKING:
     from custom_components.local_solar.outback.block import Row

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from .mate3_chain import (
+from .chain import (
     CHARGE_CONTROLLER,
     CHARGE_CONTROLLER_CONFIG,
     FLEXNET_DC,

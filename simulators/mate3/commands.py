@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import IntEnum, IntFlag
 from typing import Final
 
-from .mate3_chain import (
+from .chain import (
     CHARGE_CONTROLLER,
     CHARGE_CONTROLLER_CONFIG,
     FLEXNET_DC,
@@ -23,7 +23,7 @@ from .mate3_chain import (
     Block,
     Chain,
 )
-from .mate3_registers import PLACES, reads, show, show_pair
+from .registers import PLACES, reads, show, show_pair
 
 INVERTERS: Final = (FX, SPLIT_PHASE, SINGLE_PHASE)
 

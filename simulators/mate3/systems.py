@@ -6,8 +6,9 @@ Words stand in the order of the document (2019-07). All names and numbers are in
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from .errors import SimulatorError
-from .mate3_chain import (
+from simulators.errors import SimulatorError
+
+from .chain import (
     CHARGE_CONTROLLER,
     CHARGE_CONTROLLER_CONFIG,
     FLEXNET_DC,

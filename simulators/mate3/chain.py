@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from itertools import chain as concatenated
 from typing import Final, Self
 
-from .datasets import Dataset, Source, Table, as_dataset
-from .errors import SimulatorError
+from simulators.datasets import Dataset, Source, Table, as_dataset
+from simulators.errors import SimulatorError
 
 BASE: Final = 40000
 MARKER: Final = (0x5375, 0x6E53)

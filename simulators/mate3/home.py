@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 import math
 from typing import Final
 
-from .mate3_commands import Phase
-from .sun import clouds, house_load, sunshine
+from simulators.sun import clouds, house_load, sunshine
+
+from .commands import Phase
 
 INVERTING: Final = 0.93
 """Efficiency from the battery's bus to AC, and back."""

@@ -14,23 +14,24 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, override
 
-from .clock import SimulatedClock
-from .datasets import Source, Table
-from .errors import SimulatorError
-from .faults import Fault
-from .mate3_access import Limits, WriteError, judge, nothing, row_at
-from .mate3_chain import BASE, ENCRYPTION_KEY, GATEWAY, Block, Chain
-from .mate3_commands import Commands
-from .mate3_listener import Door, GuardedListener
-from .mate3_registers import DAILY, PLACES, number, reads, show
-from .mate3_systems import DEFAULT_VARIANT, VARIANTS, build
-from .modbus import ModbusSimulator
-from .requests import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, RefusedError, Request
+from simulators.clock import SimulatedClock
+from simulators.datasets import Source, Table
+from simulators.errors import SimulatorError
+from simulators.faults import Fault
+from simulators.modbus import ModbusSimulator
+from simulators.requests import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, RefusedError, Request
+
+from .access import Limits, WriteError, judge, nothing, row_at
+from .chain import BASE, ENCRYPTION_KEY, GATEWAY, Block, Chain
+from .commands import Commands
+from .listener import Door, GuardedListener
+from .registers import DAILY, PLACES, number, reads, show
+from .systems import DEFAULT_VARIANT, VARIANTS, build
 
 if TYPE_CHECKING:
     from pymodbus.framer import FramerType
 
-    from .mate3_live import LiveValues
+    from .live import LiveValues
 
 NO_DATA: Final = 0x8000
 """What the first words of a block read while the HUB has no data of the device."""
@@ -141,7 +142,7 @@ class SimulatedMate3:
     def start_living(self) -> None:
         """Let sun, house and battery drive the registers, by the clock's time."""
         # Brings the integration along: only for those who need it.
-        from .mate3_live import LiveValues  # noqa: PLC0415
+        from .live import LiveValues  # noqa: PLC0415
 
         self._ahead = timedelta()
         self.live = LiveValues(self.chain, self.commands, lambda: self.time)
