@@ -1,5 +1,6 @@
 """A simulated MATE3 behind a real socket, and its entry in Home Assistant."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -63,6 +64,22 @@ async def reached(
         yield Reached(simulator=simulator, host=HOST, port=port)
 
 
+def clients(there: Reached) -> int:
+    """Return how many connections are open."""
+    return sum(
+        connection.open
+        for listener in there.simulator._listeners  # noqa: SLF001
+        for connection in getattr(listener, "connections", ())
+    )
+
+
+async def all_gone(there: Reached) -> None:
+    """Wait until nobody is connected any more."""
+    async with asyncio.timeout(5):
+        while clients(there):
+            await asyncio.sleep(0)
+
+
 @asynccontextmanager
 async def connected(there: Reached) -> AsyncIterator[TmodbusUnit]:
     """Connect to a gateway without Home Assistant."""
@@ -73,6 +90,8 @@ async def connected(there: Reached) -> AsyncIterator[TmodbusUnit]:
         yield connection.for_unit(1)
     finally:
         await connection.close()
+        # It takes one client at a time, and the next one may come at once.
+        await all_gone(there)
 
 
 @contextmanager

@@ -34,6 +34,8 @@ from tests.common import entry_of, setup_state
 from tests.outback_helpers import (
     HOST,
     Reached,
+    all_gone,
+    clients,
     coordinator_of,
     impatient,
     make_entry,
@@ -137,22 +139,6 @@ async def added(hass: HomeAssistant, result: ConfigFlowResult) -> ConfigEntry:
     assert result["result"] is entry
     assert entry.state is ConfigEntryState.LOADED
     return entry
-
-
-def clients(there: Reached) -> int:
-    """Return how many connections are open."""
-    return sum(
-        connection.open
-        for listener in there.simulator._listeners  # noqa: SLF001
-        for connection in getattr(listener, "connections", ())
-    )
-
-
-async def all_gone(there: Reached) -> None:
-    """Wait until nobody is connected any more."""
-    async with asyncio.timeout(5):
-        while clients(there):
-            await asyncio.sleep(0)
 
 
 # -- by address -----------------------------------------------------------------------
@@ -858,6 +844,7 @@ async def test_known_gateway_is_followed_without_another_connection(
     hass.config_entries.async_update_entry(
         entry, data={**entry.data, CONF_LINK: {"host": "192.168.1.50", "port": port}}
     )
+    await all_gone(there)
     there.simulator.requests.clear()
     assert await abort_text(hass, await discover(hass)) == ADDED_ALREADY
     await hass.async_block_till_done()

@@ -102,20 +102,6 @@ class Row:
             or bool(self.register.never_write)
         )
 
-    @property
-    def minimum(self) -> float | None:
-        """Least value that the maker's documents allow, in the point's unit."""
-        return self.setting.minimum if self._has_limits and self.setting else None
-
-    @property
-    def maximum(self) -> float | None:
-        """Greatest value that the maker's documents allow, in the point's unit."""
-        return self.setting.maximum if self._has_limits and self.setting else None
-
-    @property
-    def _has_limits(self) -> bool:
-        return self.nominal is Nominal.NOTHING
-
     def at(self, address: int, exponent: int = 0) -> Register:
         """Return the register, in a block at ``address``, scaled by a power of ten."""
         return replace(
@@ -139,13 +125,6 @@ class Row:
             minimum=round(low * setting.minimum, 1),
             maximum=round(high * setting.maximum, 1),
         )
-        return self._with_setting(setting)
-
-    def without_setting(self) -> Row:
-        """Return the row as one that can only be read."""
-        return self._with_setting(None)
-
-    def _with_setting(self, setting: Setting | None) -> Row:
         point = replace(self.register.point, setting=setting)
         return replace(self, register=replace(self.register, point=point))
 

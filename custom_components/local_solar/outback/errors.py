@@ -29,15 +29,5 @@ class MapChangedError(Mate3Error):
     """The blocks are no longer where they were: a device was added, removed or moved."""
 
 
-class WrongGatewayError(Mate3Error):
-    """Another gateway answers where ours was."""
-
-    def __init__(self, expected: str, found: str) -> None:
-        """Name both."""
-        super().__init__(f"expected {expected}, found {found}")
-        self.expected = expected
-        self.found = found
-
-
 class BlankError(Mate3Error):
     """The gateway has no data of one block for now."""
