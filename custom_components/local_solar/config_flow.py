@@ -41,11 +41,11 @@ class LocalSolarConfigFlow(GrowattFlow, HoymilesFlow, OutBackFlow, domain=DOMAIN
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
         """Ask how the same device is reached now."""
-        match self._get_reconfigure_entry().data[CONF_KIND]:
-            case "hoymiles":
-                return await self.async_step_hoymiles()
-            case "outback":
-                return await self.async_step_outback()
+        kind = self._get_reconfigure_entry().data[CONF_KIND]
+        if kind == KIND_HOYMILES:
+            return await self.async_step_hoymiles()
+        if kind == KIND_OUTBACK:
+            return await self.async_step_outback()
         return self.async_show_menu(
             step_id="reconfigure", menu_options=self._growatt_menu()
         )

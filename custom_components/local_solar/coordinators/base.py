@@ -7,13 +7,14 @@ poll: only those whose own value or availability changed.
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Final, override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.exceptions import ServiceValidationError
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
@@ -144,6 +145,18 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
             translation_domain=DOMAIN,
             translation_key="no_registers",
             translation_placeholders={"device": self.name},
+        )
+
+    def _read_failed(self, what: str, err: Exception) -> HomeAssistantError:
+        """Return that registers could not be read, and why."""
+        return HomeAssistantError(
+            translation_domain=DOMAIN,
+            translation_key="read_failed",
+            translation_placeholders={
+                "device": self.name,
+                "register": what,
+                "reason": str(err),
+            },
         )
 
     # -- writing ------------------------------------------------------------------
@@ -366,6 +379,11 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
                 update()
             except Exception:
                 self.logger.exception("%s: cannot show %s", self.name, point)
+
+
+def with_connection(device: Device) -> Device:
+    """Add the point that says whether the device answers."""
+    return replace(device, points=(*device.points, CONNECTED))
 
 
 def _changed_points(before: Snapshot, after: Snapshot) -> set[PointId]:

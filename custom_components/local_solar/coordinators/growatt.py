@@ -47,10 +47,15 @@ from ..growatt.settings import InverterSettings
 from ..modbus.image import Space
 from ..modbus.reader import is_silence
 from ..modbus_link import REQUEST_TIMEOUT, ModbusLink, explain
-from ..points import CONNECTED, Device, PointId, Value
+from ..points import PointId, Value
 from ..registers import RegisterDump, RegisterReading
 from ..write_gate import Driver, WriteError
-from .base import AsleepError, LocalSolarConfigEntry, LocalSolarCoordinator
+from .base import (
+    AsleepError,
+    LocalSolarConfigEntry,
+    LocalSolarCoordinator,
+    with_connection,
+)
 
 WORK_MODES: Final[Mapping[str, Part]] = {
     "priority": Part.PRIORITY_MODE,
@@ -180,7 +185,7 @@ class GrowattCoordinator(LocalSolarCoordinator):
         )
         self.config_entry.async_on_unload(self._settings.stop_watching)
         inverter, *others = self.inverter.devices
-        self.set_devices((_with_connection(inverter), *others))
+        self.set_devices((with_connection(inverter), *others))
 
     @override
     async def _async_poll(
@@ -255,15 +260,7 @@ class GrowattCoordinator(LocalSolarCoordinator):
         try:
             words = await self.inverter.async_read_words(space, address, count)
         except ModbusError as err:
-            raise HomeAssistantError(
-                translation_domain=DOMAIN,
-                translation_key="read_failed",
-                translation_placeholders={
-                    "device": self.name,
-                    "register": place,
-                    "reason": str(err),
-                },
-            ) from err
+            raise self._read_failed(place, err) from err
         return RegisterReading(
             space=space,
             address=address,
@@ -329,11 +326,6 @@ class GrowattCoordinator(LocalSolarCoordinator):
     def _where(self) -> dict[str, str]:
         """Where the inverter is, for messages."""
         return {"address": self.link.address, "unit_id": str(self.unit_id)}
-
-
-def _with_connection(device: Device) -> Device:
-    """Add the point that says whether the device answers."""
-    return replace(device, points=(*device.points, CONNECTED))
 
 
 def _with_known_equipment(

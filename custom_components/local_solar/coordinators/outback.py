@@ -36,10 +36,15 @@ from ..outback.masking import mask
 from ..outback.mate3 import Mate3
 from ..outback.settings import DeviceSettings
 from ..outback.system import MANUFACTURER, System, async_identify
-from ..points import CONNECTED, Device, PointId, Value
+from ..points import Device, PointId, Value
 from ..registers import RegisterDump, RegisterReading
 from ..write_gate import Driver
-from .base import AsleepError, LocalSolarConfigEntry, LocalSolarCoordinator
+from .base import (
+    AsleepError,
+    LocalSolarConfigEntry,
+    LocalSolarCoordinator,
+    with_connection,
+)
 
 REQUEST_TIMEOUT: Final = 5.0
 """Seconds to wait for an answer; a gateway answers within a fraction of one."""
@@ -168,7 +173,7 @@ class OutBackCoordinator(LocalSolarCoordinator):
         # Each charge controller counts whole kWh, and their sum may take all steps at once.
         self.counters.max_step = 1 + len(system.equipment)
         gateway, *others = devices
-        self.set_devices((_with_connection(gateway), *others))
+        self.set_devices((with_connection(gateway), *others))
 
     @property
     def _may_install(self) -> bool:
@@ -332,17 +337,6 @@ class OutBackCoordinator(LocalSolarCoordinator):
             is_flat=True,
         )
 
-    def _read_failed(self, what: str, err: Exception) -> HomeAssistantError:
-        return HomeAssistantError(
-            translation_domain=DOMAIN,
-            translation_key="read_failed",
-            translation_placeholders={
-                "device": self.name,
-                "register": what,
-                "reason": str(err),
-            },
-        )
-
     def _refusal(self, key: str, **placeholders: str) -> ServiceValidationError:
         return ServiceValidationError(
             translation_domain=DOMAIN,
@@ -388,11 +382,6 @@ class OutBackCoordinator(LocalSolarCoordinator):
             "missing": dict(missing),
             "registers": image.dump(),
         }
-
-
-def _with_connection(device: Device) -> Device:
-    """Add the point that says whether the gateway answers."""
-    return replace(device, points=(*device.points, CONNECTED))
 
 
 def _without_installer_settings(device: Device) -> Device:

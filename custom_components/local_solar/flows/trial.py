@@ -36,8 +36,8 @@ async def temporary_unit(
 ) -> AsyncIterator[ModbusUnit]:
     """Hold a unit for a while. Raises ``FormError`` if the link has other settings.
 
-    ``timeout``, ``spacing`` of messages and ``connect_delay`` are in seconds. A unit that an entry holds, of this
-    integration or another, keeps the settings that it has there.
+    ``timeout``, ``spacing`` of messages and ``connect_delay`` are in seconds. A unit that
+    an entry holds, of this integration or another, keeps the settings that it has there.
     """
     try:
         async with async_get_temporary_unit(hass, link.params, unit_id) as unit:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import time
 from typing import Final
 
-from modbus_connection import ModbusConnectionError, ModbusError, ModbusUnit
+from modbus_connection import ModbusError, ModbusUnit
 
 from ..modbus.image import RegisterImage, Space
 from ..modbus.reader import (
@@ -13,7 +13,6 @@ from ..modbus.reader import (
     ReadReport,
     RegisterReader,
     is_refusal,
-    is_silence,
     read_words,
 )
 from ..modbus.register import Decoder, Register
@@ -293,7 +292,7 @@ class Inverter:
         rows = self._rows_of(frozenset(wanted))
         started = time.monotonic()
         report = await self.reader.read(self._due(rows), self.image)
-        if report.silent and (reason := _silence(report)) is not None:
+        if (reason := report.silence) is not None:
             return Poll(asleep=reason)
         if await self._answers_zeros(report):
             return Poll(asleep="it answers nothing but zeros")
@@ -317,7 +316,7 @@ class Inverter:
         return Poll(
             snapshot=snapshot,
             unread=self._counters_unread_since(started, rows),
-            failed={**self._refused(rows), **_failures(report)},
+            failed={**self._refused(rows), **report.reasons},
         )
 
     def wanted_rows(self, wanted: Iterable[PointId]) -> list[Register]:
@@ -410,7 +409,7 @@ class Inverter:
                 if image.seen_at(row.space, row.address) is None
             ]
             report = await reader.read(rows, image)
-            missing = {**reader.refused, **_failures(report)}
+            missing = {**reader.refused, **report.reasons}
             if report.silent or not report.failed:
                 break
         if not any(image.dump().values()):
@@ -582,19 +581,3 @@ class Inverter:
     def _number(self, row: Register | None) -> float | None:
         raw = self._raw(row)
         return None if raw is None or row is None else raw / row.divisor
-
-
-def _silence(report: ReadReport) -> str | None:
-    """Return why nothing came back, ``None`` if the unit answered, only not with data."""
-    err = report.failed[report.reads[0]]
-    if is_silence(err) or isinstance(err, ModbusConnectionError):
-        return str(err)
-    return None
-
-
-def _failures(report: ReadReport) -> dict[str, str]:
-    return {
-        row.key: str(err)
-        for read, err in report.failed.items()
-        for row in read.registers
-    }

@@ -85,6 +85,25 @@ class ReadReport:
         return bool(self.reads) and len(self.failed) == len(self.reads)
 
     @property
+    def silence(self) -> str | None:
+        """Why nothing came back, ``None`` if the unit answered, if only not with data."""
+        if not self.silent:
+            return None
+        err = self.failed[self.reads[0]]
+        if is_silence(err) or isinstance(err, ModbusConnectionError):
+            return str(err)
+        return None
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Keys of the rows that were not read, with what went wrong."""
+        return {
+            row.key: str(err)
+            for read, err in self.failed.items()
+            for row in read.registers
+        }
+
+    @property
     def silent_so_far(self) -> bool:
         """Whether the first read failed and no other was tried yet."""
         return len(self.failed) == 1 and self.reads[0] in self.failed

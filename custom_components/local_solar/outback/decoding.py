@@ -1,6 +1,6 @@
 """Decoding what is wanted of a block, as its scale factors of the moment say."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,6 +55,15 @@ class BlockDecoder:
             if image.get(row.space, row.address, row.words) is not None:
                 values[row.key] = None
         return values
+
+    def without_counters(
+        self, values: Mapping[str, Value | None]
+    ) -> dict[str, Value | None]:
+        """Return values without those that must only be shown as often as they are read."""
+        counters = {
+            row.key for row in self.rows if row.register.point.quantity.is_counter
+        }
+        return {key: value for key, value in values.items() if key not in counters}
 
     def _scale(self, words: tuple[int | None, ...]) -> _Scaled:
         exponents: dict[str, int | None] = {"": 0}

@@ -98,17 +98,18 @@ def derive(values: dict[str, Value | None], rows: PlacedRows) -> None:
     elif fields:
         values[ALARMS.key] = values[PROBLEM.key] = None
     if BATTERY_POWER in values:
-        power = _number(values[BATTERY_POWER])
+        power = number_of(values[BATTERY_POWER])
         values[CHARGE_POWER.key] = None if power is None else max(power, 0)
         values[DISCHARGE_POWER.key] = None if power is None else max(-power, 0)
     for point, legs in LEGS:
         if point.key in rows or not all(leg in values for leg in legs):
             continue
-        first, second = (_number(values[leg]) for leg in legs)
+        first, second = (number_of(values[leg]) for leg in legs)
         values[point.key] = (
             None if first is None or second is None else round(first + second, 2)
         )
 
 
-def _number(value: Value | None) -> float | None:
+def number_of(value: Value | None) -> float | None:
+    """Return a value if it is a number."""
     return value if isinstance(value, int | float) else None

@@ -7,25 +7,19 @@ from dataclasses import dataclass, field, replace
 import time
 from typing import Final
 
-from modbus_connection import ModbusConnectionError, ModbusError, ModbusUnit
+from modbus_connection import ModbusError, ModbusUnit
 
 from ..modbus.codecs import U16
 from ..modbus.image import RegisterImage, Space
 from ..modbus.plan import Read
-from ..modbus.reader import (
-    ReadReport,
-    RegisterReader,
-    is_refusal,
-    is_silence,
-    read_words,
-)
+from ..modbus.reader import ReadReport, RegisterReader, is_refusal
 from ..modbus.register import Register
 from ..points import Device, Point, PointId, Quantity, Rhythm, Snapshot, Value
 from ..registers import RegisterReading
 from .block import HEADER_WORDS, Row
 from .chain import BASE, END, NO_DATA, Place
 from .decoding import BlockDecoder
-from .derived import derive, derived_points, has, needs
+from .derived import derive, derived_points, has, needs, number_of
 from .errors import BlankError
 from .placed import (
     PlacedRow,
@@ -37,7 +31,7 @@ from .placed import (
     with_structure,
 )
 from .reading import check_header
-from .system import MAX_WORDS, System
+from .system import MAX_WORDS, System, async_read_words
 from .totals import TOTALS, Total, TotalGuard
 
 INTERVALS: Final[Mapping[Rhythm, float]] = {
@@ -166,7 +160,7 @@ class Mate3:
         plan = self._plan(frozenset(wanted))
         due = self._due(plan)
         report = await self.reader.read(_registers(plan, due), self.image)
-        if report.silent and (reason := _silence(report)) is not None:
+        if (reason := report.silence) is not None:
             return Poll(asleep=reason)
         doubt = self._doubt(report)
         blank = self._blank(due)
@@ -181,7 +175,7 @@ class Mate3:
         self._add_up(snapshot, frozenset(wanted))
         return Poll(
             snapshot=snapshot,
-            failed=_failures(report, self.reader.refused),
+            failed={**self.reader.refused, **report.reasons},
             doubt=doubt,
         )
 
@@ -293,10 +287,10 @@ class Mate3:
             values = snapshot.setdefault(block.device, {})
             if block.place not in blank:
                 known = block.decode(self.image)
-                self._kept[block.place] = now, _without_counters(known, block.rows)
+                self._kept[block.place] = now, known
                 values |= known
             elif (kept := self._kept.get(block.place)) and now - kept[0] <= KEPT_FOR:
-                values |= kept[1]
+                values |= block.without_counters(kept[1])
         return snapshot
 
     def known_settings(self) -> Snapshot:
@@ -345,13 +339,7 @@ class Mate3:
 
     async def async_read_words(self, address: int, count: int) -> list[int]:
         """Read any registers. Raises ``ModbusError``."""
-        words: list[int] = []
-        for first in range(address, address + count, MAX_WORDS):
-            size = min(MAX_WORDS, address + count - first)
-            words += await read_words(
-                self._unit, Space.HOLDING, first, size, may_be_blank=True
-            )
-        return words
+        return await async_read_words(self._unit, address, count, may_be_blank=True)
 
     async def async_read_register(
         self, device: str, name: str
@@ -411,7 +399,7 @@ class Mate3:
             if (gateway, total.point.key) not in wanted:
                 continue
             values = {
-                member: _number(snapshot.get(member, {}).get(total.of))
+                member: number_of(snapshot.get(member, {}).get(total.of))
                 for member in members
             }
             if (added := self._guard.add_up(total, values)) is not None:
@@ -432,37 +420,5 @@ def _totals(
             yield total, members
 
 
-def _without_counters(
-    values: Mapping[str, Value | None], rows: tuple[Row, ...]
-) -> dict[str, Value | None]:
-    """Return values without those that must only be shown as often as they are read."""
-    counters = {row.key for row in rows if row.register.point.quantity.is_counter}
-    return {key: value for key, value in values.items() if key not in counters}
-
-
-def _number(value: Value | None) -> float | None:
-    return value if isinstance(value, int | float) else None
-
-
 def _registers(plan: _Plan, parts: Iterable[tuple[Place, Rhythm]]) -> list[Register]:
     return [row for part in parts for row in plan.registers[part]]
-
-
-def _silence(report: ReadReport) -> str | None:
-    """Return why nothing came back, ``None`` if the unit answered, only not with data."""
-    err = report.failed[report.reads[0]]
-    if is_silence(err) or isinstance(err, ModbusConnectionError):
-        return str(err)
-    return None
-
-
-def _failures(report: ReadReport, refused: Mapping[str, str]) -> dict[str, str]:
-    """Return the keys of rows that were not read, and why."""
-    return {
-        **refused,
-        **{
-            row.key: str(err)
-            for read, err in report.failed.items()
-            for row in read.registers
-        },
-    }

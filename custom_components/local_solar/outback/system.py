@@ -225,11 +225,22 @@ def _described(equipment: Equipment, image: RegisterImage) -> Equipment:
     )
 
 
+async def async_read_words(
+    unit: ModbusUnit, address: int, count: int, *, may_be_blank: bool = False
+) -> list[int]:
+    """Read any registers, as many at once as a gateway gives. Raises ``ModbusError``."""
+    words: list[int] = []
+    for first in range(address, address + count, MAX_WORDS):
+        size = min(MAX_WORDS, address + count - first)
+        words += await read_words(
+            unit, Space.HOLDING, first, size, may_be_blank=may_be_blank
+        )
+    return words
+
+
 async def _async_read(
     unit: ModbusUnit, image: RegisterImage, address: int, count: int
 ) -> None:
     """Read registers into an image. Raises ``ModbusError``."""
-    for first in range(address, address + count, MAX_WORDS):
-        size = min(MAX_WORDS, address + count - first)
-        words = await read_words(unit, Space.HOLDING, first, size)
-        image.store(Space.HOLDING, first, words, 0.0)
+    words = await async_read_words(unit, address, count)
+    image.store(Space.HOLDING, address, words, 0.0)
