@@ -124,6 +124,10 @@ class Identification:
     meter: bool = True
     """Whether a meter or current transformer measures the grid connection."""
     backup_box: bool = False
+    monitored_strings: int = 0
+    """Strings that are measured one by one behind the PV inputs."""
+    vpp: bool = False
+    """Whether it speaks the VPP protocol, which has its registers from 30000 on."""
     guessed: bool = field(default=False, compare=False)
     """Whether the family was told from what the unit answers, for want of a name."""
     evidence: tuple[Evidence, ...] = field(default=(), compare=False)

@@ -112,7 +112,9 @@ PV_TOTAL: Final = "pv_energy_total"
 _PV_TOTAL_ROWS: Final = (PV_TOTAL, "energy_total")
 """An output without a yield shows that the firmware does not count the yield."""
 
-_ON_BATTERY: Final = frozenset({Part.BATTERY, Part.CONVERTER, Part.MODULE})
+_ON_BATTERY: Final = frozenset(
+    {Part.BATTERY, Part.CONVERTER, Part.MODULE, Part.VPP_CLUSTER}
+)
 
 type _RowsByDevice = Mapping[str, tuple[Register, ...]]
 
@@ -244,8 +246,14 @@ class Inverter:
                 return identified.backup_box
             case Part.PRIORITY_MODE | Part.SYSTEM_MODE:
                 return part is self._work_mode
-            case Part.CONVERTER:
+            case Part.THREE_PHASE:
+                return identified.phases == 3
+            case Part.CONVERTER | Part.VPP_CLUSTER:
                 return False  # no recording shows one in use
+            case Part.STRING_MONITOR:
+                return index <= identified.monitored_strings
+            case Part.VPP:
+                return identified.vpp
             case Part.INVERTER | Part.BACKUP:
                 return True
 

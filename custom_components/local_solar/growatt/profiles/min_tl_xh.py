@@ -11,7 +11,7 @@ from ...modbus.codecs import S16, S32, U16, U32, Text, Words
 from ...modbus.image import Space
 from ...modbus.register import Register
 from ...points import Quantity as Q, Rhythm
-from . import tl_x_base
+from . import base_block
 from .profile import (
     OFFERED,
     SHOWN,
@@ -103,7 +103,7 @@ GENERATOR_COMMAND: Final[Mapping[int, str]] = {
 # fmt: off
 _BASE_BLOCK: Final[tuple[Register, ...]] = (
     # Mirrors. V1.24 gives this family the 3000 block only, yet units answer here as well.
-    input_row(0,  U16, "base_status", "Status (base block)", Q.STATE, options=tl_x_base.STATUS),
+    input_row(0,  U16, "base_status", "Status (base block)", Q.STATE, options=base_block.STATUS),
     input_row(1,  U32, "base_pv_power", "PV power (base block)", Q.POWER, 0.1),
     input_row(35, S32, "base_ac_power", "Output power (base block)", Q.POWER, 0.1),
     input_row(37, U16, "base_grid_frequency", "Grid frequency (base block)", Q.FREQUENCY, 0.01),

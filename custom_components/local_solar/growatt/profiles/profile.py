@@ -44,6 +44,10 @@ class Part(StrEnum):
     INVERTER = auto()
     STRING = auto()
     """PV inputs, numbered by the row's index."""
+    STRING_MONITOR = auto()
+    """Measurements of single strings behind the inputs, numbered by the row's index."""
+    THREE_PHASE = auto()
+    """Grid and backup phases 2 and 3, and what is between the phases."""
     BATTERY = auto()
     CONVERTER = auto()
     """Battery converters beyond the summary, numbered by the row's index."""
@@ -58,6 +62,10 @@ class Part(StrEnum):
     """The meaning of the work mode that the owner found: what comes first."""
     SYSTEM_MODE = auto()
     """The other meaning: how the system is built."""
+    VPP = auto()
+    """What energy managers use: the registers of the VPP protocol, from 30000 on."""
+    VPP_CLUSTER = auto()
+    """Battery clusters that the VPP protocol tells apart, numbered by the row's index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
