@@ -422,7 +422,6 @@ def _rows_of(dataset: Dataset) -> Iterator[Register]:
     """
     from custom_components.local_solar.growatt.models import (  # noqa: PLC0415
         DEVICE_TYPE_CODES,
-        PROFILE_OF,
         SERIAL_PREFIXES,
         Family,
     )
@@ -437,14 +436,13 @@ def _rows_of(dataset: Dataset) -> Iterator[Register]:
         variant = SERIAL_PREFIXES.get(prefix)
         if variant is not None and variant.family is Family.MIN_TL_XH_US:
             model = variant
-    key = PROFILE_OF[model.family] if model is not None else None
-    if key is None:
+    if model is None:
         raise SimulatorError(
             f"{dataset.name}: no register map for device type code {code}:"
             " it cannot be mutated"
         )
-    yield from PROFILES[key]
-    if key == "min_tl_x":
+    yield from PROFILES[model.family]
+    if model.family is Family.MIN_TL_X:
         # These show the same values in the base block as well.
         yield from PROFILES["tl_x_base"]
 

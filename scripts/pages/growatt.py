@@ -8,7 +8,6 @@ from custom_components.local_solar.growatt.inverter import DERIVED_FROM, INTERVA
 from custom_components.local_solar.growatt.models import (
     DEVICE_TYPE_CODES,
     FIRMWARE_PREFIXES,
-    PROFILE_OF,
     SERIAL_PREFIXES,
     Family,
     Model,
@@ -287,12 +286,8 @@ def models_page() -> str:
 
 
 def _map_text(family: Family) -> str:
-    key = PROFILE_OF[family]
-    if key is None:
-        return "none: refused, because its values would be wrong"
-    profile = PROFILES[key]
-    text = f"[{profile.name}](growatt_registers.md#{_anchor(profile)})"
-    return text if key == family.value else f"{text}, the closest one"
+    profile = PROFILES[family]
+    return f"[{profile.name}](growatt_registers.md#{_anchor(profile)})"
 
 
 def _model_lines[Key: (int, str)](

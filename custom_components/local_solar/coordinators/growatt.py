@@ -37,7 +37,6 @@ from ..growatt.identify import (
     Identification,
     IdentificationError,
     NoSerialNumberError,
-    UnsupportedFamilyError,
     identify,
 )
 from ..growatt.inverter import MANUFACTURER, Inverter, WrongInverterError
@@ -90,12 +89,6 @@ class GrowattCoordinator(LocalSolarCoordinator):
             LOGGER.debug("%s is silent, using what was stored of it", self.name)
             identified = stored
             self._fall_asleep(str(err))
-        except UnsupportedFamilyError as err:
-            raise ConfigEntryNotReady(
-                translation_domain=DOMAIN,
-                translation_key="unsupported_family",
-                translation_placeholders={**self._where, "model": err.model},
-            ) from err
         except NoSerialNumberError as err:
             # Some bridges answer zeros for an inverter that sleeps.
             LOGGER.debug("%s: %s, using what was stored of it", self.name, err)

@@ -32,14 +32,9 @@ from ..const import (
     KIND_GROWATT,
     LOGGER,
 )
-from ..growatt.identify import (
-    DEVICE_TYPE_CODE,
-    Identification,
-    NoSerialNumberError,
-    UnsupportedFamilyError,
-    identify,
-)
+from ..growatt.identify import Identification, NoSerialNumberError, identify
 from ..growatt.inverter import MANUFACTURER
+from ..growatt.probe import DEVICE_TYPE_CODE
 from ..modbus.image import Space
 from ..modbus.reader import is_silence, read_words
 from ..modbus_link import REQUEST_TIMEOUT, ModbusLink, explain
@@ -241,10 +236,6 @@ class GrowattFlow(ConfigFlow):
             except NoSerialNumberError as err:
                 LOGGER.debug("%s unit %s: %s", link.address, unit_id, err)
                 raise FormError("no_serial_number", **where) from None
-            except UnsupportedFamilyError as err:
-                raise FormError(
-                    "unsupported_family", **where, model=err.model
-                ) from None
             except ModbusError as err:
                 LOGGER.debug("%s unit %s: %s", link.address, unit_id, err)
                 problem = explain(err, link, connected=unit.connected)

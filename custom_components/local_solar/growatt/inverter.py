@@ -32,7 +32,9 @@ from ..points import (
 )
 from .alarms import alarms_of
 from .battery import VOLTAGE_KEYS, VoltageScale, battery_model
-from .identify import DEVICE_TYPE_CODE, Identification, read_serial_number
+from .derived import Derivation, derivations
+from .identify import HYBRIDS_AT_3000, Identification, read_serial_number
+from .probe import DEVICE_TYPE_CODE
 from .profiles.catalogue import PROFILES
 from .profiles.profile import OFFERED, Part, Profile
 
@@ -95,6 +97,7 @@ METERED: Final = frozenset(
         for what in ("grid_import", "grid_export", "load")
         for counted in ("_power", "_energy_today", "_energy_total")
     }
+    | {"grid_power"}
 )
 """Points that stay 0 without a meter: then they are offered, not shown."""
 
@@ -180,6 +183,7 @@ class Inverter:
         self._unit = unit
         self._voltage_scale = VoltageScale(identified.battery_code)
         self._rows = self._present_rows()
+        self._derived = self._make_derivations()
         self._wanted: dict[frozenset[PointId], _RowsByDevice] = {}
         self._decoders: dict[tuple[Register, ...], Decoder] = {}
         self._counted: set[str] = set()
@@ -225,12 +229,22 @@ class Inverter:
                     or not self.identified.knows_settings
                 ):
                     row = replace(row, point=replace(row.point, setting=None))
-                if row.key in METERED and not self.identified.meter:
-                    row = replace(row, point=replace(row.point, visibility=OFFERED))
-                if row.key in VOLTAGE_KEYS:
+                row = replace(row, point=self._as_metered(row.point))
+                if row.key in VOLTAGE_KEYS and self._has_voltage_scale:
                     row = replace(row, scale=self._voltage_scale.scale)
                 present[device][row.key] = row
         return present
+
+    def _as_metered(self, point: Point) -> Point:
+        """Return a point as it is shown: what only a meter knows is 0 without one."""
+        if point.key in METERED and not self.identified.meter:
+            return replace(point, visibility=OFFERED)
+        return point
+
+    @property
+    def _has_voltage_scale(self) -> bool:
+        """Whether the battery's voltage is told in one of two scales."""
+        return self.profile.key in HYBRIDS_AT_3000
 
     def _is_present(self, part: Part, index: int) -> bool:
         """Return whether this inverter has the equipment that a row is about."""
@@ -256,6 +270,16 @@ class Inverter:
                 return identified.vpp
             case Part.INVERTER | Part.BACKUP:
                 return True
+
+    def _make_derivations(self) -> dict[str, dict[str, Derivation]]:
+        """Return what follows from the rows that are there, by device and key."""
+        return {
+            device: {
+                found.point.key: found
+                for found in derivations(rows, of_battery=device == self.battery_id)
+            }
+            for device, rows in self._rows.items()
+        }
 
     def _make_devices(self) -> Iterable[Device]:
         identified = self.identified
@@ -288,7 +312,10 @@ class Inverter:
         return (SYNC_CLOCK,) if self.identified.knows_settings else ()
 
     def _points(self, device: str) -> tuple[Point, ...]:
-        return tuple(row.point for row in self._rows[device].values())
+        return (
+            *(row.point for row in self._rows[device].values()),
+            *(self._as_metered(it.point) for it in self._derived[device].values()),
+        )
 
     # -- polling ------------------------------------------------------------------
 
@@ -313,6 +340,9 @@ class Inverter:
         }
         own = snapshot.setdefault(self.id, {})
         self._sum_strings(own)
+        for device, values in snapshot.items():
+            for derivation in self._derived[device].values():
+                derivation.add_to(values)
         if (code := own.get(FAULT_CODE)) is not None:
             own[PROBLEM.key] = bool(code)
         if all(
@@ -351,7 +381,7 @@ class Inverter:
         A model that is not known for sure might be one.
         """
         ranges = self.profile.forbidden
-        if self.identified.guessed:
+        if self.identified.guessed or self.identified.chosen:
             ranges = (*ranges, RESETS_OFF_GRID)
         last = address + count - 1
         return not any(address <= high and last >= low for low, high in ranges)
@@ -429,7 +459,7 @@ class Inverter:
         if (rows := self._wanted.get(wanted)) is None:
             keys: dict[str, set[str]] = {device: set() for device in self._rows}
             for device, key in wanted:
-                keys.get(device, set()).update(self._derived_from(key))
+                keys.get(device, set()).update(self._derived_from(device, key))
             rows = {
                 device: tuple(row for key, row in known.items() if key in keys[device])
                 for device, known in self._rows.items()
@@ -443,12 +473,21 @@ class Inverter:
     def _counters_unread_since(
         self, started: float, rows: _RowsByDevice
     ) -> frozenset[PointId]:
-        return frozenset(
+        unread = {
             (device, row.key)
             for device, device_rows in rows.items()
             for row in device_rows
             if row.point.quantity.is_counter
             and (self.image.seen_at(row.space, row.address) or 0.0) < started
+        }
+        return frozenset(
+            unread
+            | {
+                (device, key)
+                for device, derived in self._derived.items()
+                for key, derivation in derived.items()
+                if any((device, part) in unread for part in derivation.parts)
+            }
         )
 
     def _refused(self, rows: _RowsByDevice) -> dict[str, str]:
@@ -462,8 +501,10 @@ class Inverter:
             if row.key in refused
         }
 
-    def _derived_from(self, key: str) -> tuple[str, ...]:
-        """Return the keys of the rows that a point's value is made of."""
+    def _derived_from(self, device: str, key: str) -> tuple[str, ...]:
+        """Return the keys of the rows that the value of a device's point is made of."""
+        if (derivation := self._derived.get(device, {}).get(key)) is not None:
+            return derivation.parts
         if key == PV_TOTAL:
             return self._string_totals if self._sums_strings else _PV_TOTAL_ROWS
         return DERIVED_FROM.get(key, (key,))

@@ -12,7 +12,7 @@ from typing import Final
 
 
 class Family(StrEnum):
-    """Families whose register maps differ."""
+    """Families whose register maps differ; each has the profile of its name."""
 
     V3_PV = auto()
     TL_X_BASE = auto()
@@ -40,25 +40,28 @@ class Model:
     confirmed: bool = True
 
 
-PROFILE_OF: Final[Mapping[Family, str | None]] = {
-    Family.V3_PV: None,
-    Family.TL_X_BASE: "tl_x_base",
-    Family.MIN_TL_X: "min_tl_x",
-    Family.MIN_TL_XH: "min_tl_xh",
-    Family.MIN_TL_XH_US: "min_tl_xh_us",
-    Family.MOD_TL3_X: "tl_x_base",
-    Family.MOD_TL3_XH: "min_tl_xh",
-    Family.SPH: "tl_x_base",
-    Family.SPH_TL3: "tl_x_base",
-    Family.SPA: None,
-    Family.SPF: None,
-    Family.MAX_TL3: "tl_x_base",
-    Family.WIT: "tl_x_base",
-}
-"""The closest profile there is. ``None``: none is close enough to show true values."""
+THREE_PHASE: Final = frozenset(
+    {
+        Family.MOD_TL3_X,
+        Family.MOD_TL3_XH,
+        Family.SPH_TL3,
+        Family.MAX_TL3,
+        Family.WIT,
+    }
+)
+"""Families that feed three phases, whatever a unit counts."""
+
+NARROW: Final = frozenset({Family.SPF, Family.V3_PV})
+"""Families of the older protocols: groups of 45 words, and nothing from 30000 on."""
 
 OFF_GRID_CODES: Final = range(3400, 3500)
 """Type codes of the SPF family, also those not seen yet."""
+
+V3_CODES: Final = frozenset(
+    base + size for base in (100, 200, 700, 800) for size in range(1, 11)
+)
+"""Type codes of the protocol V3.14: 1xx and 2xx have one and two trackers on one phase,
+7xx and 8xx on three. One of them was reported."""
 
 # fmt: off
 DEVICE_TYPE_CODES: Final[Mapping[int, Model]] = {

@@ -49,7 +49,7 @@ from ..write_gate import (
     UnknownSettingError,
     WrongDeviceError,
 )
-from .identify import serial_number_places
+from .identify import identity_place
 from .inverter import SYNC_CLOCK, Inverter
 from .time_slots import (
     SlotCodec,
@@ -166,7 +166,7 @@ class InverterSettings:
         Only the place counts where the family keeps it: an inverter that has it elsewhere
         has firmware whose registers may mean something else.
         """
-        place, *_ = serial_number_places(self._inverter.identified.family)
+        place = identity_place(self._inverter.identified)
         try:
             words = await self._inverter.async_read_words(Space.HOLDING, *place)
         except ModbusError as err:
