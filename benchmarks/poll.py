@@ -13,8 +13,9 @@ from unittest.mock import patch
 
 from custom_components.local_solar.growatt.identify import Identification
 from custom_components.local_solar.growatt.inverter import INTERVALS, Inverter
-from custom_components.local_solar.growatt.models import Family
+from custom_components.local_solar.growatt.models import THREE_PHASE, Family
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
+from custom_components.local_solar.growatt.profiles.profile import Part
 from custom_components.local_solar.modbus.image import Space
 from custom_components.local_solar.modbus.register import Register
 from custom_components.local_solar.points import PointId, Rhythm, Visibility
@@ -160,7 +161,10 @@ def _identified(key: str) -> Identification:
         profile=key,
         model=key,
         strings=2,
-        battery=key.startswith("min_tl_xh"),
+        phases=3 if key in THREE_PHASE else 1,
+        battery=any(
+            section.part is Part.BATTERY for section in PROFILES[key].sections
+        ),
         battery_code="ZEBA",
     )
 

@@ -22,15 +22,16 @@ from custom_components.local_solar.growatt.identify import (
     Identification,
     IdentificationError,
     NoSerialNumberError,
-    UnsupportedFamilyError,
     identify,
+    identity_place,
     read_serial_number,
 )
 from custom_components.local_solar.growatt.models import (
     DEVICE_TYPE_CODES,
     FIRMWARE_PREFIXES,
-    PROFILE_OF,
+    NARROW,
     SERIAL_PREFIXES,
+    V3_CODES,
     Family,
 )
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
@@ -61,11 +62,8 @@ SPF_CODES: Final = [
 
 
 async def family_of(unit: ScriptedUnit) -> Family:
-    """Return the family that a unit is taken for, supported or not."""
-    try:
-        return (await identify(unit)).family
-    except UnsupportedFamilyError as err:
-        return err.family
+    """Return the family that a unit is taken for."""
+    return (await identify(unit)).family
 
 
 def unknown_unit(**kwargs: str) -> ScriptedUnit:
@@ -97,12 +95,18 @@ async def test_every_firmware_prefix_leads_to_its_family_without_the_others() ->
         assert await family_of(unit) is model.family, prefix
 
 
-def test_every_family_has_a_profile_or_none_on_purpose() -> None:
-    assert set(PROFILE_OF) == set(Family)
-    assert {profile for profile in PROFILE_OF.values() if profile} <= set(PROFILES)
-    assert PROFILE_OF[Family.SPF] is None
-    assert PROFILE_OF[Family.SPA] is None
-    assert PROFILE_OF[Family.V3_PV] is None
+async def test_a_type_code_of_the_old_protocol_tells_trackers_and_phases() -> None:
+    for code, strings, phases in ((101, 1, 1), (205, 2, 1), (710, 1, 3), (803, 2, 3)):
+        assert code in V3_CODES
+        unit = make_unit(code, serial=UNKNOWN_SERIAL, firmware=UNKNOWN_FIRMWARE)
+        unit.holding[44] = 0
+        identified = await identify(unit)
+        assert identified.family is Family.V3_PV
+        assert (identified.strings, identified.phases) == (strings, phases)
+
+
+def test_every_family_has_the_profile_of_its_name() -> None:
+    assert set(PROFILES) == set(Family)
 
 
 FAMILY_OF_FACT: Final = {
@@ -209,7 +213,7 @@ async def test_every_familys_serial_number_is_read_again(family: Family) -> None
     identified = Identification(
         serial_number=LONG_SERIAL, family=family, profile="tl_x_base", model="Any"
     )
-    expected = SERIAL if family in (Family.SPF, Family.V3_PV) else LONG_SERIAL
+    expected = SERIAL if family is Family.V3_PV else LONG_SERIAL
     assert await read_serial_number(unit, identified) == expected
 
 
@@ -395,17 +399,149 @@ async def test_an_unknown_model_without_the_3000_block_uses_the_base_block(
     assert identified.serial_number == UNKNOWN_SERIAL
 
 
+async def test_an_unknown_model_with_three_phases_is_one_of_those() -> None:
+    unit = unknown_unit()
+    unit.holding[44] = 0x0203
+    unit.input[3171] = 50
+    assert await family_of(unit) is Family.MOD_TL3_XH
+    unit = unknown_unit(serial_3000="")
+    unit.holding[44] = 0x0203
+    assert await family_of(unit) is Family.MOD_TL3_X
+
+
+@pytest.mark.parametrize(("phases", "family"), [(1, Family.SPH), (3, Family.SPH_TL3)])
+async def test_an_unknown_model_with_a_storage_battery_is_a_storage_inverter(
+    phases: int, family: Family
+) -> None:
+    unit = unknown_unit(serial_3000="")
+    unit.holding[44] = 0x0200 | phases
+    unit.input.update({1013: 520, 1014: 60})
+    identified = await identify(unit)
+    assert identified.family is family
+    assert identified.battery
+    assert len(unit.requests) <= MOST_REQUESTS
+
+
+async def test_an_unknown_model_that_names_its_maker_at_59_is_of_the_old_protocol() -> (
+    None
+):
+    unit = unknown_unit(serial_3000="")
+    put_text(unit, 59, 8, "Growatt")
+    identified = await identify(unit)
+    assert identified.family is Family.V3_PV
+    assert identified.guessed
+
+
+async def test_a_mic_with_old_firmware_is_not_read_with_the_map_of_new_ones() -> None:
+    unit = make_unit(5200, serial=UNKNOWN_SERIAL, serial_3000="")
+    put_text(unit, 59, 8, "Growatt")
+    assert await family_of(unit) is Family.V3_PV
+    unit = make_unit(5200, serial=UNKNOWN_SERIAL, serial_3000="")
+    assert await family_of(unit) is Family.TL_X_BASE
+
+
+# -- families without a battery's name plate ------------------------------------------------------
+
+STATE_OF_BATTERY: Final = {
+    3502: (1013, 1014),
+    3601: (1013, 1014),
+    3701: (1013, 1014),
+    3400: (17, 18),
+    5601: (8095, 8093),
+}
+"""Type code -> input registers of the battery's voltage and state of charge."""
+
+
+@pytest.mark.parametrize("code", STATE_OF_BATTERY)
+async def test_a_battery_is_found_by_its_voltage_and_charge(code: int) -> None:
+    voltage, charge = STATE_OF_BATTERY[code]
+    unit = make_unit(code, serial=UNKNOWN_SERIAL)
+    assert not (await identify(unit)).battery
+    unit.input.update({voltage: 5200, charge: 101})
+    assert not (await identify(unit)).battery
+    unit.input[charge] = 60
+    identified = await identify(unit)
+    assert identified.battery
+    assert len(unit.requests) <= 3 * MOST_REQUESTS
+
+
+async def test_a_storage_battery_tells_its_serial_number_and_firmware() -> None:
+    unit = make_unit(3502, serial=UNKNOWN_SERIAL)
+    unit.input.update({1013: 520, 1014: 60})
+    put_text(unit, 1125, 8, BATTERY_SERIAL)
+    put_text(unit, 1247, 2, "ZEBA")
+    unit.holding[1249] = 7
+    identified = await identify(unit)
+    assert identified.battery_serial == BATTERY_SERIAL
+    assert identified.battery_firmware == "ZEBA-0007"
+
+
+async def test_an_off_grid_model_has_its_rated_power_elsewhere() -> None:
+    unit = make_unit(3400)
+    unit.holding.update({78: 0, 79: 50000})
+    assert (await identify(unit)).rated_power == 5000
+
+
+@pytest.mark.parametrize(
+    ("word", "count"), [(0, 0), (8, 8), (16, 16), (9, 0), (0xFFFF, 0)]
+)
+async def test_monitored_strings_are_counted_if_the_count_can_be_true(
+    word: int, count: int
+) -> None:
+    unit = make_unit(5000, serial=UNKNOWN_SERIAL)
+    unit.holding[183] = word
+    assert (await identify(unit)).monitored_strings == count
+
+
+# -- the VPP protocol -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [3502, 5100, 5400, 5601])
+async def test_the_vpp_protocol_is_found_by_its_version(code: int) -> None:
+    unit = make_unit(code)
+    assert not (await identify(unit)).vpp
+    unit.holding[30099] = 202
+    identified = await identify(unit)
+    assert identified.vpp
+    assert Evidence("VPP version (holding 30099)", "202", "VPP") in identified.evidence
+
+
+async def test_a_model_that_no_type_code_names_is_never_asked_for_the_vpp_protocol() -> (
+    None
+):
+    for unit in (unknown_unit(), unknown_unit(serial="NLC0CE1234")):
+        unit.holding[30099] = 202
+        assert not (await identify(unit)).vpp
+        assert all(address < FORBIDDEN for _, address, _ in unit.requests)
+
+
+# -- where it must show who it is -----------------------------------------------------------------
+
+
+async def test_an_inverter_shows_who_it_is_where_it_was_found() -> None:
+    long = await identify(make_unit(3502, long_serial=LONG_SERIAL))
+    assert identity_place(long) == (209, 15)
+    assert identity_place(await identify(make_unit(3502))) == (23, 5)
+    assert identity_place(await identify(make_unit(210))) == (23, 5)
+
+
+async def test_a_hybrid_shows_who_it_is_at_3001_or_is_not_changed() -> None:
+    assert identity_place(await identify(make_unit(serial_3000=None))) == (3001, 15)
+
+
 # -- the owner's choice ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("code", [5100, 5200, 5001, 3701, 210, UNKNOWN_CODE])
+@pytest.mark.parametrize("code", [5100, 5200, 5001, 3701, 210, 3502, UNKNOWN_CODE])
 async def test_the_owners_choice_of_a_map_overrides_what_was_found(
     code: int, profile: str
 ) -> None:
     identified = await identify(make_unit(code), profile=profile)
     assert identified.profile == profile
-    assert identified.family is (await _found(code))
+    assert identified.family == (
+        profile if code == UNKNOWN_CODE else await _found(code)
+    )
     assert Evidence("owner", profile, "chosen by the owner") in identified.evidence
 
 
@@ -413,26 +549,36 @@ async def _found(code: int) -> Family:
     return await family_of(make_unit(code))
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+async def test_the_owner_names_the_family_of_what_nothing_else_names(
+    profile: str,
+) -> None:
+    unit = unknown_unit()
+    identified = await identify(unit, profile=profile)
+    assert identified.family == identified.profile == profile
+    assert identified.chosen
+    assert identified.knows_settings
+    assert all(address < FORBIDDEN for _, address, _ in unit.requests)
+
+
+async def test_another_map_than_the_inverters_own_is_for_looking_only() -> None:
+    identified = await identify(make_unit(5100), profile="sph")
+    assert not identified.knows_settings
+    assert not (await identify(unknown_unit())).knows_settings
+    assert (await identify(make_unit(5100))).knows_settings
+
+
 @pytest.mark.parametrize("code", SPF_CODES)
 async def test_the_owner_cannot_have_an_off_grid_model_read_with_another_map(
     code: int,
 ) -> None:
-    with pytest.raises(UnsupportedFamilyError):
-        await identify(make_unit(code), profile="min_tl_xh")
+    unit = make_unit(code)
+    identified = await identify(unit, profile="min_tl_xh")
+    assert identified.profile == "spf"
+    _assert_narrow(unit.requests)
 
 
 # -- what cannot be used --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("code", [3701, 3715, 210, 2049, *SPF_CODES])
-async def test_a_model_whose_map_is_not_built_in_is_named_and_refused(
-    code: int,
-) -> None:
-    with pytest.raises(UnsupportedFamilyError) as caught:
-        await identify(make_unit(code))
-    assert caught.value.model == DEVICE_TYPE_CODES[code].name
-    assert caught.value.family is DEVICE_TYPE_CODES[code].family
-    assert caught.value.model in str(caught.value)
 
 
 async def test_zeros_are_no_inverter() -> None:
@@ -456,7 +602,8 @@ async def test_an_off_grid_model_is_recognised_by_its_name_plate_alone(
 ) -> None:
     unit = make_unit(code)
     assert await family_of(unit) is Family.SPF
-    assert unit.requests == [(HOLDING, 6, 39)]
+    _assert_narrow(unit.requests)
+    assert len(unit.requests) <= MOST_REQUESTS
 
 
 @pytest.mark.parametrize("code", SPF_CODES)
@@ -464,7 +611,9 @@ async def test_an_off_grid_model_is_recognised_by_input_44(code: int) -> None:
     unit = unknown_unit()
     unit.input[44] = code
     assert await family_of(unit) is Family.SPF
-    assert unit.requests == [(HOLDING, 6, 39), (INPUT, 44, 1)]
+    assert unit.requests[:2] == [(HOLDING, 6, 39), (INPUT, 44, 1)]
+    _assert_narrow(unit.requests)
+    assert len(unit.requests) <= MOST_REQUESTS
 
 
 @pytest.mark.parametrize("prefix", ["NFR", "YRE", "TTJ", "BNJ", "KAM", "NUK"])
@@ -473,14 +622,18 @@ async def test_an_off_grid_model_is_recognised_by_its_serial_number(
 ) -> None:
     unit = unknown_unit(serial=f"{prefix}0CE1234")
     assert await family_of(unit) is Family.SPF
-    assert unit.requests == [(HOLDING, 6, 39), (INPUT, 44, 1)]
+    assert unit.requests[:2] == [(HOLDING, 6, 39), (INPUT, 44, 1)]
+    _assert_narrow(unit.requests)
+    assert len(unit.requests) <= MOST_REQUESTS
 
 
 @pytest.mark.parametrize("prefix", ["067", "113", "500", "040"])
 async def test_an_off_grid_model_is_recognised_by_its_firmware(prefix: str) -> None:
     unit = unknown_unit(firmware=f"{prefix}.02")
     assert await family_of(unit) is Family.SPF
-    assert unit.requests == [(HOLDING, 6, 39), (INPUT, 44, 1)]
+    assert unit.requests[:2] == [(HOLDING, 6, 39), (INPUT, 44, 1)]
+    _assert_narrow(unit.requests)
+    assert len(unit.requests) <= MOST_REQUESTS
 
 
 words_16 = st.one_of(
@@ -492,7 +645,9 @@ ascii_words = st.integers(0x30, 0x5A).flatmap(
 addresses_asked = st.sampled_from(
     (
         *range(6, 45),
+        *range(59, 80),
         *range(180, 224),
+        *(1013, 1014, 8093, 8095, 30099),
         *range(3001, 3016),
         *range(3087, 3106),
         *(3118, 3171, 3323, 3200, FORBIDDEN),
@@ -555,13 +710,13 @@ async def test_whatever_is_answered_few_requests_are_made_and_none_is_harmful(
     identified = None
     with suppress(IdentificationError, ModbusProtocolError):
         identified = await identify(unit, profile=profile)
-    _assert_harmless(unit.requests)
+    _assert_harmless(unit)
     if identified is None or all(
         item.meaning != "not answered" for item in identified.evidence
     ):
         assert len(unit.requests) <= MOST_REQUESTS + (profile is not None)
     if identified is not None and profile is None:
-        assert PROFILE_OF[identified.family] == identified.profile
+        assert identified.family == identified.profile
 
 
 @settings(max_examples=200)
@@ -576,18 +731,29 @@ async def test_whatever_gets_lost_no_harmful_request_is_made(
         pass
     else:
         assert identified.serial_number
-    _assert_harmless(unit.requests)
-    off_grid = unit.holding.get(43) in SPF_CODES
-    if off_grid and not any(losses):
-        assert unit.requests == [(HOLDING, 6, 39)]
+    _assert_harmless(unit)
 
 
-def _assert_harmless(requests: list[Request]) -> None:
-    for _, address, count in requests:
-        assert address + count <= FORBIDDEN
+def _assert_harmless(unit: ScriptedUnit) -> None:
+    """Check that nothing was asked that the unit, as its name plate has it, cannot bear."""
+    model = DEVICE_TYPE_CODES.get(unit.holding.get(43, 0))
+    for _, address, count in unit.requests:
+        if address >= FORBIDDEN:
+            assert model is not None
+            assert model.family not in NARROW
+            assert count == 1
         assert count <= 125
         # Within a group of 125 words.
         assert address // 125 == (address + count - 1) // 125
+    if model is not None and model.family in NARROW:
+        _assert_narrow(unit.requests)
+
+
+def _assert_narrow(requests: list[Request]) -> None:
+    """Check that all requests suit the older protocols."""
+    for _, address, count in requests:
+        assert address + count <= FORBIDDEN
+        assert address // 45 == (address + count - 1) // 45
 
 
 # -- bridges and links ----------------------------------------------------------------------------
@@ -699,6 +865,10 @@ identifications = st.builds(
     modules=st.integers(0, 64),
     meter=st.booleans(),
     backup_box=st.booleans(),
+    monitored_strings=st.sampled_from((0, 8, 16)),
+    vpp=st.booleans(),
+    serial_place=st.none() | st.sampled_from((23, 209, 3001)),
+    chosen=st.booleans(),
     evidence=st.lists(st.builds(Evidence, printable, printable, printable)).map(tuple),
 )
 
