@@ -8,7 +8,7 @@ import pytest
 from custom_components.local_solar.growatt.derived import FORMULAS, Formula, derivations
 from custom_components.local_solar.points import Value
 
-numbers = st.floats(-100_000, 100_000).map(lambda number: round(number, 1))
+numbers = st.floats(0, 100_000).map(lambda number: round(number, 1))
 
 
 def derived(
@@ -54,7 +54,7 @@ def derived(
             False,
             {"pv_power": 300.3},
         ),
-        ({"output_power": 640.0}, False, {"load_power": 640.0}),
+        ({"ac_output_power": 640.0}, False, {"load_power": 640.0}),
     ],
 )
 def test_points_follow_from_their_parts(
@@ -124,3 +124,9 @@ def test_a_signed_power_is_exact_to_a_tenth(gained: float, lost: float) -> None:
         "grid_power"
     ]
     assert found == round(gained - lost, 1)
+
+
+def test_a_direction_that_turns_negative_does_not_count_twice() -> None:
+    """Some SPH show an import as a negative export as well."""
+    found = derived({"grid_import_power": 500.0, "grid_export_power": -500.0})
+    assert found == {"grid_power": 500.0}

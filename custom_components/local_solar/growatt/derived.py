@@ -100,8 +100,18 @@ def _point(
 
 
 def _difference(numbers: tuple[float, ...]) -> float:
+    """Return one direction less the other.
+
+    Some firmware turns a direction negative while the other one counts it: it must not
+    count twice.
+    """
     gained, lost = numbers
-    return gained - lost
+    return max(0.0, gained) - max(0.0, lost)
+
+
+def _not_exported(numbers: tuple[float, ...]) -> float:
+    output, exported = numbers
+    return max(0.0, output - max(0.0, exported))
 
 
 _PV_POWER: Final = _point("pv_power", "PV power", Quantity.POWER, SHOWN)
@@ -145,6 +155,13 @@ FORMULAS: Final[tuple[Formula, ...]] = (
         of_battery=True,
     ),
     Formula(
+        point=_BATTERY_POWER,
+        parts=("vpp_battery_power",),
+        text="the battery's power in the VPP registers",
+        compute=sum,
+        of_battery=True,
+    ),
+    Formula(
         point=_GRID_POWER,
         parts=("grid_import_power", "grid_export_power"),
         text="grid import power - grid export power",
@@ -158,7 +175,7 @@ FORMULAS: Final[tuple[Formula, ...]] = (
     ),
     Formula(
         point=_LOAD_POWER,
-        parts=("output_power",),
+        parts=("ac_output_power",),
         text="output power of an off-grid inverter",
         compute=sum,
     ),
@@ -172,13 +189,13 @@ FORMULAS: Final[tuple[Formula, ...]] = (
         point=_SELF_USE_POWER,
         parts=("ac_power", "grid_export_power"),
         text="output power - grid export power, at least 0",
-        compute=lambda numbers: max(0.0, _difference(numbers)),
+        compute=_not_exported,
     ),
     Formula(
         point=_SELF_USE_POWER,
         parts=("ac_power", "vpp_meter_power"),
         text="output power - what the meter in the VPP registers shows as export, at least 0",
-        compute=lambda numbers: max(0.0, numbers[0] + min(0.0, numbers[1])),
+        compute=lambda numbers: _not_exported((numbers[0], -numbers[1])),
     ),
 )
 """All formulas; of several for one point, the first that an inverter has all parts of."""
