@@ -13,7 +13,7 @@ from typing import Final, NoReturn, override
 
 from .check import table
 from .errors import DemoError
-from .families import FAMILIES
+from .families import ALL, FAMILIES
 from .home_assistant import free_port
 from .house import PASSWORD, USER, House, running_house, simulators_of
 from .process import ROOT
@@ -68,7 +68,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME",
         action="append",
         type=_family,
-        help=f"only devices of this family; may be repeated ({', '.join(FAMILIES)})",
+        help=f"only devices of this family; may be repeated ({', '.join(ALL)})",
     )
     parser.add_argument(
         "--port",
@@ -80,9 +80,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _family(text: str) -> str:
-    if text not in FAMILIES:
+    if text not in ALL:
         raise argparse.ArgumentTypeError(
-            f"there is no family {text!r}; there are: {', '.join(FAMILIES)}"
+            f"there is no family {text!r}; there are: {', '.join(ALL)}"
         )
     return text
 

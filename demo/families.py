@@ -6,7 +6,15 @@ from typing import Final
 
 from .client import Client, FlowResult, Json
 from .errors import DemoError
-from .simulators import DTU_STICK, INTEGRATED_DTU, MATE3, PLANT, Address, Simulator
+from .simulators import (
+    DTU_STICK,
+    INTEGRATED_DTU,
+    MATE3,
+    PLANT,
+    Address,
+    Simulator,
+    growatt,
+)
 
 DOMAIN: Final = "local_solar"
 
@@ -102,6 +110,45 @@ FAMILIES: Final[Mapping[str, tuple[Addition, ...]]] = {
         ),
     ),
 }
+"""What the demo shows unless it is told otherwise."""
+
+
+def _one_growatt(
+    dataset: str, *, devices: int = 1, setting: str = "active_power_limit"
+) -> tuple[Addition, ...]:
+    """Return a single Growatt inverter; ``devices`` is 2 with a battery."""
+    return (
+        Addition(
+            menu_item="growatt_tcp",
+            simulator=growatt(dataset),
+            listener="tcp",
+            more=_unit(1),
+            devices=devices,
+            options=WRITING if setting else (),
+            setting=setting,
+        ),
+    )
+
+
+ON_REQUEST: Final[Mapping[str, tuple[Addition, ...]]] = {
+    "v3_pv": (*_one_growatt("mtls_4200"), *_one_growatt("tl3s_12000")),
+    "tl_x_base": _one_growatt("base_5000", setting=""),
+    "min_tl_x": _one_growatt("min_5000tl_x"),
+    "min_tl_xh": _one_growatt("min_6000tl_xh", devices=2),
+    "min_tl_xh_us": _one_growatt("min_7600tl_xh_us", devices=2),
+    "mod_tl3_x": _one_growatt("mod_10000tl3_x"),
+    "mod_tl3_xh": _one_growatt("mod_10000tl3_xh", devices=2),
+    "sph": _one_growatt("sph_5000", devices=2),
+    "sph_tl3": _one_growatt("sph_10000tl3", devices=2),
+    "spa": _one_growatt("spa_3000", devices=2),
+    "spf": _one_growatt("spf_5000es", devices=2, setting=""),
+    "max_tl3": _one_growatt("max_60000tl3"),
+    "wit": _one_growatt("wit_15000", devices=2),
+}
+"""Families of Growatt inverters, by their register map, that ``--family`` shows."""
+
+ALL: Final[Mapping[str, tuple[Addition, ...]]] = {**FAMILIES, **ON_REQUEST}
+"""What ``--family`` can name."""
 
 
 async def add(client: Client, addition: Addition, address: Address) -> FlowResult:

@@ -11,7 +11,7 @@ from . import dashboard, energy, writing
 from .check import Reading, doubts, readings
 from .client import Client, Device
 from .errors import DemoError
-from .families import DOMAIN, FAMILIES, Addition, add
+from .families import ALL, DOMAIN, Addition, add
 from .home_assistant import HomeAssistant, running_home_assistant
 from .simulators import Address, RunningSimulator, Simulator, running_simulator
 from .waiting import together, until
@@ -193,7 +193,7 @@ class House:
 
 def additions_of(families: Iterable[str]) -> list[Addition]:
     """Return what is added for families."""
-    return [addition for family in families for addition in FAMILIES[family]]
+    return [addition for family in families for addition in ALL[family]]
 
 
 def simulators_of(families: Iterable[str]) -> list[Simulator]:

@@ -52,6 +52,18 @@ PLANT: Final = Simulator(
 )
 
 
+def growatt(dataset: str) -> Simulator:
+    """Return a Growatt inverter of a shipped dataset, driven by sun and house."""
+    return Simulator(
+        name=dataset,
+        arguments=(
+            *("growatt", "--dataset", dataset, "--mutate", *MORNING),
+            *("--tcp", ANY_PORT),
+        ),
+        listeners=frozenset({"tcp"}),
+    )
+
+
 HURRIED: Final = ("--refresh", "0", "--fault", "slow-command=0.5")
 """What spares the time of who waits: a DTU has new values each time that it is asked, not
 every 30 s, and carries out commands in half a second instead of 4 s."""
