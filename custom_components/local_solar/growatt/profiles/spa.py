@@ -33,7 +33,7 @@ _INPUT: Final[tuple[Register, ...]] = (
     input_row(2040, S32, "grid_l1_power", "Grid L1 apparent power", Q.APPARENT_POWER, 0.1, OFFERED),
     input_row(2100, U16, "remote_control_mode", "Remote control mode", Q.STATE, options=PRIORITY),
     input_row(2102, U32, "extra_pv_power_2", "External inverter power (2000 block)", Q.POWER, 0.1),
-    input_row(2116, U32, "grid_to_load_power", "Grid power to the load", Q.POWER, 0.1,
+    input_row(2116, U32, "grid_to_load_power", "Grid to load power", Q.POWER, 0.1,
               note="the documents print 0.1 kWh"),
 
     # Energy

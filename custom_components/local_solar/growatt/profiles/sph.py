@@ -38,7 +38,7 @@ INPUT: Final[tuple[Register, ...]] = (
     input_row(108, U16, "remote_control_mode", "Remote control mode", Q.STATE, options=PRIORITY),
     input_row(109, U16, "remote_control_power", "Remote control power", Q.CODE,
               note="the documents give no unit"),
-    input_row(116, U32, "grid_to_load_power", "Grid power to the load", Q.POWER, 0.1,
+    input_row(116, U32, "grid_to_load_power", "Grid to load power", Q.POWER, 0.1,
               note="the documents print 0.1 kWh, and describe a power"),
 )
 """Input registers of the base block, as storage inverters have them, but strings and phases."""
