@@ -396,6 +396,35 @@ def test_every_map_makes_an_inverter(clock: FakeClock, profile: str) -> None:
     assert 15 <= len(bench.shown()) <= 60
 
 
+@pytest.mark.xfail(
+    strict=True, reason="the scale in question is put on rows of every map"
+)
+@pytest.mark.parametrize("profile", ["sph", "sph_tl3", "spa"])
+def test_only_batteries_whose_scale_is_in_question_have_another_than_the_map_says(
+    clock: FakeClock, profile: str
+) -> None:
+    identified = replace(WITH_BATTERY, profile=profile, battery_code=None)
+    bench = bench_of(ScriptedUnit(clock), identified)
+    row = bench.inverter.register("battery_voltage")
+    assert row is not None
+    assert row.scale == 0.1
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a map without a fault code leaves the point without a value"
+)
+async def test_an_inverter_without_a_fault_code_still_tells_a_problem(
+    clock: FakeClock,
+) -> None:
+    bench = bench_of(ScriptedUnit(clock), replace(WITH_BATTERY, profile="spa"))
+    bench.put("status", 3)
+    bench.put("battery_soc", 50)
+    poll = await bench.poll()
+    assert poll.asleep is None
+    points = {point.key for device in bench.inverter.devices for point in device.points}
+    assert PROBLEM.key not in points or poll.snapshot[bench.inverter.id][PROBLEM.key]
+
+
 def test_the_owners_limit_of_words_is_kept(clock: FakeClock) -> None:
     unit = ScriptedUnit(clock)
     inverter = Inverter(unit, INVERTER, spacing=0.85, max_words=20)

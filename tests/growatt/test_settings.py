@@ -615,6 +615,41 @@ async def test_register_that_holds_what_the_table_does_not_know_is_not_changed(
     assert error.details["raw"] == str(raw)
 
 
+@pytest.mark.parametrize("profile", ["sph", "sph_tl3", "spa"])
+@pytest.mark.parametrize(
+    ("key", "raw", "known"),
+    [
+        # 608 is a mode on other models: 0 to 2, or 255.
+        *[("load_first_min_soc", raw, False) for raw in (0, 1, 2, 255)],
+        *[("load_first_min_soc", 10, True), ("load_first_min_soc", 100, True)],
+        *[("discharge_power_rate", 255, True), ("discharge_power_rate", 256, False)],
+        *[("discharge_stop_soc", 0, True), ("discharge_stop_soc", 101, False)],
+    ],
+)
+async def test_storage_that_holds_what_the_table_does_not_know_is_not_changed(
+    profile: str, key: str, raw: int, known: bool
+) -> None:
+    bench = Bench(replace(INVERTER, profile=profile, family=Family(profile)))
+    bench.unit.holding[bench.row(key).address] = raw
+    if known:
+        await bench.change(key, 50)
+    else:
+        assert (await bench.refusal(key, 50)).key == "present_value_unknown"
+
+
+@pytest.mark.parametrize("profile", ["sph", "sph_tl3", "spa"])
+@pytest.mark.parametrize(
+    "key", ["load_first_min_soc", "discharge_stop_soc", "charge_stop_soc"]
+)
+async def test_no_battery_of_a_storage_inverter_is_emptied(
+    profile: str, key: str
+) -> None:
+    bench = Bench(replace(INVERTER, profile=profile, family=Family(profile)))
+    bench.unit.holding[bench.row(key).address] = 50
+    assert (await bench.refusal(key, 9)).key == "value_out_of_range"
+    await bench.change(key, 10)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "kind"),
     [
