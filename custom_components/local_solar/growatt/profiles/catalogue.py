@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from typing import Final
 
-from . import min_tl_x, min_tl_xh, min_tl_xh_us, tl_x_base
+from . import (
+    max_tl3,
+    min_tl_x,
+    min_tl_xh,
+    min_tl_xh_us,
+    mod_tl3_x,
+    mod_tl3_xh,
+    tl_x_base,
+    wit,
+)
 from .profile import Profile
 
 PROFILES: Final[Mapping[str, Profile]] = {
@@ -13,5 +22,9 @@ PROFILES: Final[Mapping[str, Profile]] = {
         min_tl_x.PROFILE,
         min_tl_xh.PROFILE,
         min_tl_xh_us.PROFILE,
+        mod_tl3_x.PROFILE,
+        mod_tl3_xh.PROFILE,
+        max_tl3.PROFILE,
+        wit.PROFILE,
     )
 }
