@@ -152,7 +152,7 @@ def test_a_row_that_shares_its_word_cannot_be_written_alone(profile: Profile) ->
         with pytest.raises(ValueNotRepresentableError):
             row.encode(value)
         assert row.part_of is not None, row.key
-    assert bool(shared) == profile.key.startswith("min_tl_xh")
+    assert bool(shared) == any(isinstance(row.codec, SlotCodec) for row in profile)
 
 
 @each_profile
@@ -249,6 +249,18 @@ def test_the_same_key_means_the_same_in_every_profile() -> None:
             assert row.point.name == first.point.name, row.key
 
 
+@pytest.mark.parametrize("key", ["mod_tl3_x", "mod_tl3_xh", "max_tl3", "wit"])
+def test_rows_of_phases_2_and_3_are_read_with_three_phases_only(key: str) -> None:
+    parts = {
+        row.key: section.part
+        for section in PROFILES[key].sections
+        for row in section.rows
+        if re.search(r"_l[23]_", row.key)
+    }
+    assert {"grid_l2_voltage", "grid_l3_power", "grid_l3_l1_voltage"} <= set(parts)
+    assert set(parts.values()) == {Part.THREE_PHASE}
+
+
 # -- what platforms need --------------------------------------------------------------
 
 
@@ -307,18 +319,22 @@ NO_BACKUP_BOX: Final = frozenset({Part.BACKUP_BOX, Part.EXTERNAL_PV, Part.CONVER
 NOTHING_ADDED: Final = frozenset(Part) - {Part.INVERTER, Part.STRING}
 
 
-def test_about_30_entities_of_a_hybrid_are_enabled() -> None:
-    shown = visible(rows_with(PROFILES["min_tl_xh"], without=NO_BACKUP_BOX))
+@pytest.mark.parametrize("key", ["min_tl_xh", "mod_tl3_xh", "wit"])
+def test_about_30_entities_of_a_hybrid_are_enabled(key: str) -> None:
+    shown = visible(rows_with(PROFILES[key], without=NO_BACKUP_BOX))
     assert 28 <= shown[Visibility.SHOWN] <= 34
 
 
 @each_profile
-def test_at_most_100_entities_are_offered(profile: Profile) -> None:
+def test_at_most_100_entities_of_a_device_are_offered(profile: Profile) -> None:
     # The work mode has one of its two meanings.
     without = frozenset({Part.CONVERTER, Part.SYSTEM_MODE})
-    complete = visible(rows_with(profile, without=without))
-    assert complete[Visibility.OFFERED] <= 100
-    assert complete[Visibility.SHOWN] <= 34
+    for others in (ON_BATTERY, frozenset(Part) - ON_BATTERY):
+        complete = visible(
+            rows_with(profile, strings=16, modules=6, without=without | others)
+        )
+        assert complete[Visibility.OFFERED] <= 100
+    assert visible(rows_with(profile, without=without))[Visibility.SHOWN] <= 34
 
 
 def test_a_battery_module_adds_few_entities() -> None:
@@ -332,15 +348,15 @@ def test_a_battery_module_adds_few_entities() -> None:
     assert len(modules) <= 4
 
 
-@pytest.mark.parametrize("key", ["tl_x_base", "min_tl_x"])
+@pytest.mark.parametrize("key", ["tl_x_base", "min_tl_x", "mod_tl3_x", "max_tl3"])
 def test_a_pv_inverter_shows_fewer(key: str) -> None:
     shown = visible(rows_with(PROFILES[key], without=NOTHING_ADDED))
     assert 10 <= shown[Visibility.SHOWN] <= 24
 
 
 PV_ENERGY: Final = {"pv_power", "pv_energy_total", "energy_today", "energy_total"}
+PV_TODAY: Final = {"pv_energy_today"}
 GRID_ENERGY: Final = {
-    "pv_energy_today",
     "grid_import_power",
     "grid_export_power",
     "grid_import_energy_today",
@@ -363,9 +379,19 @@ BATTERY_ENERGY: Final = {
     ("key", "needed"),
     [
         ("tl_x_base", PV_ENERGY),
-        ("min_tl_x", PV_ENERGY | GRID_ENERGY),
-        ("min_tl_xh", PV_ENERGY | GRID_ENERGY | BATTERY_ENERGY),
-        ("min_tl_xh_us", PV_ENERGY | GRID_ENERGY | BATTERY_ENERGY),
+        ("min_tl_x", PV_ENERGY | PV_TODAY | GRID_ENERGY),
+        ("min_tl_xh", PV_ENERGY | PV_TODAY | GRID_ENERGY | BATTERY_ENERGY),
+        ("min_tl_xh_us", PV_ENERGY | PV_TODAY | GRID_ENERGY | BATTERY_ENERGY),
+        ("mod_tl3_x", PV_ENERGY),
+        ("mod_tl3_xh", PV_ENERGY | PV_TODAY | GRID_ENERGY | BATTERY_ENERGY),
+        ("max_tl3", PV_ENERGY),
+        # The sign of the battery's power is not known.
+        (
+            "wit",
+            PV_ENERGY
+            | GRID_ENERGY
+            | {key for key in BATTERY_ENERGY if not key.endswith("_power")},
+        ),
     ],
 )
 def test_what_the_energy_dashboard_needs_is_shown(key: str, needed: set[str]) -> None:
@@ -498,12 +524,24 @@ MEANINGS: Final = frozenset({"priority_mode", "system_mode"})
 """Settings that the facts give one name together."""
 
 
+OWN_KEYS: Final = {("wit", "battery_power"): "battery_power_raw"}
+"""Facts whose name would promise more than is known: here which sign means charging."""
+
+
 def facts() -> list[dict[str, str]]:
     """Return the collected facts about the profiles, none where they are missing."""
     if not FACTS.exists():
         return []
     with FACTS.open(encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if row["profile"] in PROFILES]
+        return [
+            _as_read(row) for row in csv.DictReader(file) if row["profile"] in PROFILES
+        ]
+
+
+def _as_read(fact: dict[str, str]) -> dict[str, str]:
+    """Return a fact as the profile takes it."""
+    place = fact["profile"], fact["name"]
+    return {**fact, "name": OWN_KEYS.get(place, fact["name"])}
 
 
 def rows_of(fact: dict[str, str]) -> list[Register]:
@@ -523,6 +561,8 @@ def codecs_of(fact: dict[str, str]) -> set[Codec]:
         return {Hex(2)}  # eight digits that are no number
     if re.fullmatch(r"module\d_soh", fact["name"]):
         return {Bits(0, 7), Bits(7)}
+    if fact["notes"] == "low byte":
+        return {LOW_BYTE}
     if fact["name"].startswith("us_tou_months"):
         return {Bits(0, 4), Bits(4, 4), Bits(8)}
     match kind:
@@ -556,12 +596,16 @@ needs_facts = pytest.mark.skipif(
 )
 
 
-SIGNED_FOR_HYBRIDS = {
-    ("tl_x_base", "ac_power"),
-    ("tl_x_base", "grid_l1_current"),
-    ("tl_x_base", "grid_l1_power"),
+SIGNED_FOR_HYBRIDS: Final = {
+    (profile, name)
+    for profile in ("tl_x_base", "mod_tl3_x", "max_tl3")
+    for name in (
+        "ac_power",
+        *(f"grid_l{n}_{what}" for n in (1, 2, 3) for what in ("current", "power")),
+    )
 }
-"""Unsigned for inverters without a battery; hybrids that use the map charge from the grid."""
+"""Unsigned for inverters without a battery; they share the rows with storage inverters, and
+hybrids may be read with them, too: these charge from the grid."""
 
 
 @needs_facts
@@ -598,6 +642,10 @@ def test_documented_groups_are_kept() -> None:
                 assert {tuple(group) for group in groups} <= kept, (key, space)
 
 
+MORE_OPTIONS: Final = {("wit", "status"): {5}}
+"""Numbers that only the notes of the facts name."""
+
+
 @needs_facts
 def test_options_have_the_numbers_of_the_facts() -> None:
     for fact in facts():
@@ -605,10 +653,11 @@ def test_options_have_the_numbers_of_the_facts() -> None:
             continue
         documented = json.loads(fact["enum"])
         nested = [value for value in documented.values() if isinstance(value, dict)]
+        more = MORE_OPTIONS.get((fact["profile"], fact["name"]), set())
         for numbers in nested or [documented]:
             assert any(
                 row.options is not None
-                and set(row.options) == {int(number) for number in numbers}
+                and set(row.options) == {int(number) for number in numbers} | more
                 for row in rows_of(fact)
             ), fact["name"]
 
