@@ -18,6 +18,11 @@ from .profile import OFFERED, SHOWN, Part, Profile, Section, input_row, with_row
 from .protocol_2 import HOLDING_WITH_BATTERY, MAX_WORDS, counters, diag_row, groups
 from .tl_xh_battery import SOC_NOT_AVAILABLE
 
+_SIGN: Final = (
+    "signed in V1.39, which does not say when it is negative; another program reads it unsigned,"
+    " which its owners would notice if it ever was"
+)
+
 STATUS: Final[Mapping[int, str]] = {**base_block.STATUS, 5: "standby"}
 
 # fmt: off
@@ -30,13 +35,16 @@ _INPUT: Final = with_rows(
 )
 
 _SYSTEM: Final[tuple[Register, ...]] = (
-    # Power. V1.39 gives most of these a sign and does not say what it means. Another program
-    # reads them unsigned, which its owners would see if they ever turned negative.
-    input_row(8045, U32, "self_use_power",    "Self-consumption power", Q.POWER, 0.1, OFFERED),
-    input_row(8079, S32, "load_power",        "Load power",             Q.POWER, 0.1, SHOWN),
-    input_row(8081, S32, "grid_import_power", "Grid import power",      Q.POWER, 0.1, SHOWN),
-    input_row(8083, S32, "grid_export_power", "Grid export power",      Q.POWER, 0.1, SHOWN),
-    input_row(8085, S32, "system_power",      "System output power",    Q.POWER, 0.1),
+    # Power
+    input_row(8045, U32, "self_use_power", "Self-consumption power", Q.POWER, 0.1, OFFERED),
+    input_row(8079, S32, "load_power", "Load power", Q.POWER, 0.1, SHOWN,
+              note=_SIGN),
+    input_row(8081, S32, "grid_import_power", "Grid import power", Q.POWER, 0.1, SHOWN,
+              note=_SIGN),
+    input_row(8083, S32, "grid_export_power", "Grid export power", Q.POWER, 0.1, SHOWN,
+              note=_SIGN),
+    input_row(8085, S32, "system_power", "System output power", Q.POWER, 0.1,
+              note=_SIGN),
 
     # Energy
     input_row(8047, U32, "system_energy_today", "System output energy today", Q.ENERGY_TODAY, 0.1),
