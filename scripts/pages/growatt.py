@@ -39,6 +39,8 @@ SPACES: Final[Mapping[Space, str]] = {
 PARTS: Final[Mapping[Part, str]] = {
     Part.INVERTER: "inverter",
     Part.STRING: "string",
+    Part.STRING_MONITOR: "monitored string",
+    Part.THREE_PHASE: "three phases",
     Part.BATTERY: "battery",
     Part.CONVERTER: "more converters",
     Part.MODULE: "battery module",

@@ -850,6 +850,16 @@ async def test_a_wrong_scale_is_corrected_by_voltage_times_current(
     assert all(value != volts for value in seen[:-2])
 
 
+@pytest.mark.xfail(strict=True, reason="every map gets the scale of a TL-XH")
+async def test_a_battery_whose_voltage_has_one_scale_only_keeps_it(
+    clock: FakeClock,
+) -> None:
+    bench = bench_of(ScriptedUnit(clock), replace(WITH_BATTERY, profile="wit"))
+    bench.put("battery_voltage", 4000)
+    poll = await bench.poll(bench.of_battery("battery_voltage"))
+    assert poll.snapshot[bench.inverter.battery_id]["battery_voltage"] == 400.0
+
+
 @pytest.mark.parametrize("charging", [True, False])
 async def test_a_right_scale_stays(hybrid: Bench, charging: bool) -> None:
     if charging:

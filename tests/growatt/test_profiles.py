@@ -154,7 +154,7 @@ def test_a_row_that_shares_its_word_cannot_be_written_alone(profile: Profile) ->
         with pytest.raises(ValueNotRepresentableError):
             row.encode(value)
         assert row.part_of is not None, row.key
-    assert bool(shared) == profile.key.startswith("min_tl_xh")
+    assert bool(shared) == any(isinstance(row.codec, SlotCodec) for row in profile)
 
 
 @each_profile
@@ -276,6 +276,18 @@ def test_whatever_the_registers_hold_is_decoded(
             assert value is None or value in row.options.values(), row.key
 
 
+@pytest.mark.parametrize("key", ["mod_tl3_x", "mod_tl3_xh", "max_tl3", "wit"])
+def test_rows_of_phases_2_and_3_are_read_with_three_phases_only(key: str) -> None:
+    parts = {
+        row.key: section.part
+        for section in PROFILES[key].sections
+        for row in section.rows
+        if re.search(r"_l[23]_", row.key)
+    }
+    assert {"grid_l2_voltage", "grid_l3_power", "grid_l3_l1_voltage"} <= set(parts)
+    assert set(parts.values()) == {Part.THREE_PHASE}
+
+
 # -- what platforms need --------------------------------------------------------------
 
 
@@ -335,7 +347,11 @@ NOTHING_ADDED: Final = frozenset(Part) - {Part.INVERTER, Part.STRING}
 
 
 @pytest.mark.parametrize(
-    ("key", "least"), [("min_tl_xh", 28), ("sph", 28), ("sph_tl3", 28), ("spa", 24)]
+    ("key", "least"),
+    [
+        *[(key, 28) for key in ("min_tl_xh", "mod_tl3_xh", "sph", "sph_tl3", "wit")],
+        ("spa", 24),
+    ],
 )
 def test_about_30_entities_of_a_hybrid_are_enabled(key: str, least: int) -> None:
     shown = visible(rows_with(PROFILES[key], without=NO_BACKUP_BOX))
@@ -343,12 +359,15 @@ def test_about_30_entities_of_a_hybrid_are_enabled(key: str, least: int) -> None
 
 
 @each_profile
-def test_at_most_100_entities_are_offered(profile: Profile) -> None:
+def test_at_most_100_entities_of_a_device_are_offered(profile: Profile) -> None:
     # The work mode has one of its two meanings.
     without = frozenset({Part.CONVERTER, Part.SYSTEM_MODE})
-    complete = visible(rows_with(profile, without=without))
-    assert complete[Visibility.OFFERED] <= 100
-    assert complete[Visibility.SHOWN] <= 34
+    for others in (ON_BATTERY, frozenset(Part) - ON_BATTERY):
+        complete = visible(
+            rows_with(profile, strings=16, modules=6, without=without | others)
+        )
+        assert complete[Visibility.OFFERED] <= 100
+    assert visible(rows_with(profile, without=without))[Visibility.SHOWN] <= 34
 
 
 def test_a_battery_module_adds_few_entities() -> None:
@@ -362,7 +381,7 @@ def test_a_battery_module_adds_few_entities() -> None:
     assert len(modules) <= 4
 
 
-@pytest.mark.parametrize("key", ["tl_x_base", "min_tl_x"])
+@pytest.mark.parametrize("key", ["tl_x_base", "min_tl_x", "mod_tl3_x", "max_tl3"])
 def test_a_pv_inverter_shows_fewer(key: str) -> None:
     shown = visible(rows_with(PROFILES[key], without=NOTHING_ADDED))
     assert 10 <= shown[Visibility.SHOWN] <= 24
@@ -399,6 +418,16 @@ BATTERY_ENERGY: Final = {
         ("sph", PV_ENERGY | GRID_ENERGY | BATTERY_ENERGY),
         ("sph_tl3", PV_ENERGY | GRID_ENERGY | BATTERY_ENERGY),
         ("spa", GRID_ENERGY | BATTERY_ENERGY),
+        ("mod_tl3_x", PV_ENERGY),
+        ("mod_tl3_xh", PV_ENERGY | PV_TODAY | GRID_ENERGY | BATTERY_ENERGY),
+        ("max_tl3", PV_ENERGY),
+        # The sign of the battery's power is not known.
+        (
+            "wit",
+            PV_ENERGY
+            | GRID_ENERGY
+            | {key for key in BATTERY_ENERGY if not key.endswith("_power")},
+        ),
     ],
 )
 def test_what_the_energy_dashboard_needs_is_shown(key: str, needed: set[str]) -> None:
@@ -539,9 +568,11 @@ LEFT_OUT: Final[dict[str, str]] = {
 STORAGE: Final = ("sph", "sph_tl3", "spa")
 
 OWN_KEYS: Final = {
-    (profile, "bms_temperature"): "bms_battery_temperature" for profile in STORAGE
+    **{(profile, "bms_temperature"): "bms_battery_temperature" for profile in STORAGE},
+    ("wit", "battery_power"): "battery_power_raw",
 }
-"""Facts that have the name of something else in another profile."""
+"""Facts whose name means something else in another profile, or would promise more than is
+known: of a WIT's battery, which sign means charging."""
 
 LOW_WORD_ALONE: Final = {(profile, "ac_charge_energy_today") for profile in STORAGE}
 """32 bits whose words lie in two groups: the high one, which can only be 0, is not read."""
@@ -586,6 +617,8 @@ def codecs_of(fact: dict[str, str]) -> set[Codec]:
         return {Hex(2)}  # eight digits that are no number
     if re.fullmatch(r"module\d_soh", fact["name"]):
         return {Bits(0, 7), Bits(7)}
+    if fact["notes"] == "low byte":
+        return {LOW_BYTE}
     if fact["name"].startswith("us_tou_months"):
         return {Bits(0, 4), Bits(4, 4), Bits(8)}
     if fact["name"] == "bms_status" and fact["profile"] in STORAGE:
@@ -623,12 +656,16 @@ needs_facts = pytest.mark.skipif(
 )
 
 
-SIGNED_FOR_HYBRIDS = {
-    ("tl_x_base", "ac_power"),
-    ("tl_x_base", "grid_l1_current"),
-    ("tl_x_base", "grid_l1_power"),
+SIGNED_FOR_HYBRIDS: Final = {
+    (profile, name)
+    for profile in ("tl_x_base", "mod_tl3_x", "max_tl3")
+    for name in (
+        "ac_power",
+        *(f"grid_l{n}_{what}" for n in (1, 2, 3) for what in ("current", "power")),
+    )
 }
-"""Unsigned for inverters without a battery; hybrids that use the map charge from the grid."""
+"""Unsigned for inverters without a battery; they share the rows with storage inverters, and
+hybrids may be read with them, too: these charge from the grid."""
 
 
 @needs_facts
@@ -668,6 +705,7 @@ def test_documented_groups_are_kept() -> None:
 MORE_OPTIONS: Final = {
     **{(profile, "status"): {5, 6, 7, 8, 9} for profile in STORAGE},
     **{(profile, "system_work_mode"): {9} for profile in STORAGE},
+    ("wit", "status"): {5},
 }
 """Numbers that only the notes of the facts name."""
 

@@ -8,9 +8,9 @@ Facts: "Protocol II" V1.13 to V1.39.
 from collections.abc import Mapping
 from typing import Final
 
-from ...modbus.codecs import S16, S32, U16, U32
+from ...modbus.codecs import LOW_BYTE, S16, S32, U16, U32
 from ...modbus.register import Register
-from ...points import Quantity as Q, Rhythm
+from ...points import Quantity as Q, Rhythm, Visibility
 from .profile import OFFERED, SHOWN, input_row
 from .protocol_2 import AFCI_STATE, alarm_rows, counters, diag_row, string_rows
 
@@ -28,6 +28,8 @@ DERATING: Final[Mapping[int, str]] = {
     9: "over_back_by_time",
 }
 """Of the base block: 3086 numbers the reasons differently."""
+
+PID_STATUS: Final[Mapping[int, str]] = {1: "waiting", 2: "normal", 3: "fault"}
 
 # fmt: off
 INPUT: Final[tuple[Register, ...]] = (
@@ -75,22 +77,25 @@ and no inverter reaches the values where it makes a difference.
 """
 
 
-def _phase(n: int, address: int) -> tuple[Register, ...]:
-    """Return the rows of grid phase ``n``."""
+def _phase(n: int, address: int, power: Visibility) -> tuple[Register, ...]:
+    """Return the rows of grid phase ``n``; its apparent power reaches as far as ``power``."""
     return (
         input_row(address, U16, f"grid_l{n}_voltage", f"Grid L{n} voltage", Q.VOLTAGE, 0.1, SHOWN),
         input_row(address + 1, S16, f"grid_l{n}_current", f"Grid L{n} current", Q.CURRENT, 0.1,
                   OFFERED),
         input_row(address + 2, S32, f"grid_l{n}_power", f"Grid L{n} apparent power",
-                  Q.APPARENT_POWER, 0.1, OFFERED),
+                  Q.APPARENT_POWER, 0.1, power),
     )
 
 
-def phases(address: int) -> tuple[Register, ...]:
-    """Return the rows of the grid phases 2 and 3 from ``address`` on, and what is between them."""
+def phases(address: int, power: Visibility = OFFERED) -> tuple[Register, ...]:
+    """Return the rows of the grid phases 2 and 3 from ``address`` on, and what is between them.
+
+    Their apparent power reaches as far as ``power``: as that of phase 1 does.
+    """
     return (
-        *_phase(2, address),
-        *_phase(3, address + 4),
+        *_phase(2, address, power),
+        *_phase(3, address + 4, power),
         input_row(address + 8, U16, "grid_l1_l2_voltage", "Grid L1-L2 voltage", Q.VOLTAGE, 0.1),
         input_row(address + 9, U16, "grid_l2_l3_voltage", "Grid L2-L3 voltage", Q.VOLTAGE, 0.1),
         input_row(address + 10, U16, "grid_l3_l1_voltage", "Grid L3-L1 voltage", Q.VOLTAGE, 0.1),
@@ -118,6 +123,42 @@ MEASURED: Final[tuple[Register, ...]] = (
     input_row(236, U32, "reactive_energy_total", "Reactive energy total", Q.REACTIVE_ENERGY, 0.1),
 )
 """Input registers 200 to 238."""
+
+STRING_CHECK: Final[tuple[Register, ...]] = (
+    # PID: a voltage against the wear that the strings' own voltage causes
+    diag_row(125, U16, "pid_1_voltage", "PID PV1 voltage", Q.VOLTAGE, 0.1,
+             note="the pairs of PV2 to PV8 follow, up to 140"),
+    diag_row(126, S16, "pid_1_current", "PID PV1 current", Q.CURRENT, 0.1, unit="mA"),
+    diag_row(141, LOW_BYTE, "pid_status", "PID status", Q.STATE, 1, OFFERED, options=PID_STATUS),
+    diag_row(177, U16, "pid_fault", "PID fault bits", Q.CODE,
+             note="bit 0 over-voltage, 1 isolation, 2 bus voltage"),
+
+    # What the inverter thinks of single strings, a bit for each
+    diag_row(174, U16, "string_unmatched",    "Strings unmatched",    Q.CODE),
+    diag_row(175, U16, "string_unbalanced",   "Strings unbalanced",   Q.CODE, note="in current"),
+    diag_row(176, U16, "string_disconnected", "Strings disconnected", Q.CODE, 1, OFFERED),
+    diag_row(178, U16, "string_prompt", "String check bits", Q.CODE,
+             note="bit 0 unmatched, 1 disconnected, 2 unbalanced"),
+)
+"""Input registers 125 to 141 and 174 to 178."""
+
+
+def monitored_strings(count: int) -> tuple[Register, ...]:
+    """Return the input rows of the strings 1 to ``count``, at most 16, behind the PV inputs.
+
+    Input registers 142 to 173. The current tells a string that fails; the voltage is much
+    like that of its PV input.
+    """
+    return tuple(
+        row
+        for n in range(1, count + 1)
+        for row in (
+            diag_row(140 + 2 * n, U16, f"string{n}_voltage", "String {n} voltage", Q.VOLTAGE, 0.1,
+                     index=n),
+            diag_row(141 + 2 * n, S16, f"string{n}_current", "String {n} current", Q.CURRENT, 0.1,
+                     OFFERED, index=n),
+        )
+    )
 
 
 def strings(count: int) -> tuple[Register, ...]:

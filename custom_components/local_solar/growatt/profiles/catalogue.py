@@ -3,7 +3,19 @@
 from collections.abc import Mapping
 from typing import Final
 
-from . import min_tl_x, min_tl_xh, min_tl_xh_us, spa, sph, sph_tl3, tl_x_base
+from . import (
+    max_tl3,
+    min_tl_x,
+    min_tl_xh,
+    min_tl_xh_us,
+    mod_tl3_x,
+    mod_tl3_xh,
+    spa,
+    sph,
+    sph_tl3,
+    tl_x_base,
+    wit,
+)
 from .profile import Profile
 
 PROFILES: Final[Mapping[str, Profile]] = {
@@ -13,8 +25,12 @@ PROFILES: Final[Mapping[str, Profile]] = {
         min_tl_x.PROFILE,
         min_tl_xh.PROFILE,
         min_tl_xh_us.PROFILE,
+        mod_tl3_x.PROFILE,
+        mod_tl3_xh.PROFILE,
         sph.PROFILE,
         sph_tl3.PROFILE,
         spa.PROFILE,
+        max_tl3.PROFILE,
+        wit.PROFILE,
     )
 }

@@ -23,7 +23,7 @@ from ...modbus.codecs import (
 from ...modbus.register import Register
 from ...points import Quantity as Q, Rhythm, Setting, Visibility
 from ..alarms import FAULT_OPTIONS, WARNING_OPTIONS
-from .profile import OFFERED, RAW, SHOWN, Group, holding_row, input_row
+from .profile import OFFERED, RAW, SHOWN, Group, holding_row, input_row, with_rows
 
 MAX_WORDS: Final = 125
 """The most words a read may ask for."""
@@ -87,6 +87,13 @@ GRID_CODE: Final = "belongs to the grid code: a wrong value defeats the grid pro
 CUTS_LINK: Final = "would cut the link it is written through"
 
 NO_YES: Final[Mapping[int, bool]] = {0: False, 1: True}
+
+ON_OFF_WITH_BATTERY: Final[Mapping[int, str]] = {
+    0: "inverter_off",
+    1: "inverter_on",
+    2: "battery_converter_off",
+    3: "battery_converter_on",
+}
 
 AFCI_STATE: Final[Mapping[int, str]] = {
     0: "waiting",
@@ -311,4 +318,12 @@ HOLDING: Final[tuple[Register, ...]] = (
     holding_row(307, U16, "export_limit_fail_delay", "Export limit fallback delay", Q.DURATION),
 )
 """Holding registers 0 to 374."""
+
+HOLDING_WITH_BATTERY: Final = with_rows(
+    HOLDING,
+    holding_row(0, U16, "on_off", "Power command", Q.STATE, 1, OFFERED,
+                options=ON_OFF_WITH_BATTERY, setting=POWER_SWITCH,
+                note="V1.20 knows 0 and 1 only; some firmware does not read back the state"),
+)
+"""The same of an inverter with a battery converter, which the power command switches, too."""
 # fmt: on

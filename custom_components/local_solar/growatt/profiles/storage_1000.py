@@ -10,30 +10,20 @@ from typing import Final
 from ...modbus.codecs import S16, S32, U16, U32, Bits, Text, Words
 from ...modbus.register import Register
 from ...points import AC_CHARGE, Quantity as Q, Rhythm
-from . import protocol_2
-from .min_tl_xh import APPLIANCES, EPS_FREQUENCY, EPS_VOLTAGE, ON_OFF
-from .profile import (
-    OFFERED,
-    SHOWN,
-    Group,
-    Part,
-    Section,
-    holding_row,
-    input_row,
-    with_rows,
-)
+from .profile import OFFERED, SHOWN, Group, Part, Section, holding_row, input_row
 from .protocol_2 import (
     CHOICE,
     EVERYDAY_CHOICE,
+    HOLDING_WITH_BATTERY,
     NO_LIMIT,
     NO_YES,
-    POWER_SWITCH,
     counters,
     diag_row,
     groups,
     identity_row,
     limits,
 )
+from .tl_xh import APPLIANCES, EPS_FREQUENCY, EPS_VOLTAGE
 from .tl_xh_battery import BATTERY_SAFETY, BATTERY_TYPE, PRIORITY, SOC_NOT_AVAILABLE
 
 STATUS: Final[Mapping[int, str]] = {
@@ -242,12 +232,7 @@ EPS_INPUT: Final[tuple[Register, ...]] = (
 """Input registers of the emergency output."""
 
 HOLDING: Final[tuple[Register, ...]] = (
-    *with_rows(
-        protocol_2.HOLDING,
-        holding_row(0, U16, "on_off", "Power command", Q.STATE, 1, OFFERED, options=ON_OFF,
-                    setting=POWER_SWITCH,
-                    note="V1.20 knows 0 and 1 only; some firmware does not read back the state"),
-    ),
+    *HOLDING_WITH_BATTERY,
     holding_row(1008, U16, "system_enable", "System functions", Q.CODE,
                 note="bit 5 discharge, 6 forced discharge, 7 charge, 8 forced charge, 9 backup,"
                      " 10 inverter load limit, 12 grid charge, 13 PV load limit (V1.24)"),
