@@ -396,9 +396,6 @@ def test_every_map_makes_an_inverter(clock: FakeClock, profile: str) -> None:
     assert 15 <= len(bench.shown()) <= 60
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the scale in question is put on rows of every map"
-)
 @pytest.mark.parametrize("profile", ["sph", "sph_tl3", "spa"])
 def test_only_batteries_whose_scale_is_in_question_have_another_than_the_map_says(
     clock: FakeClock, profile: str
@@ -410,9 +407,6 @@ def test_only_batteries_whose_scale_is_in_question_have_another_than_the_map_say
     assert row.scale == 0.1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a map without a fault code leaves the point without a value"
-)
 async def test_an_inverter_without_a_fault_code_still_tells_a_problem(
     clock: FakeClock,
 ) -> None:
@@ -850,7 +844,6 @@ async def test_a_wrong_scale_is_corrected_by_voltage_times_current(
     assert all(value != volts for value in seen[:-2])
 
 
-@pytest.mark.xfail(strict=True, reason="every map gets the scale of a TL-XH")
 async def test_a_battery_whose_voltage_has_one_scale_only_keeps_it(
     clock: FakeClock,
 ) -> None:
