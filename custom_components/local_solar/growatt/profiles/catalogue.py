@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from . import min_tl_x, min_tl_xh, min_tl_xh_us, tl_x_base
+from . import min_tl_x, min_tl_xh, min_tl_xh_us, spf, tl_x_base, v3_pv
 from .profile import Profile
 
 PROFILES: Final[Mapping[str, Profile]] = {
@@ -13,5 +13,7 @@ PROFILES: Final[Mapping[str, Profile]] = {
         min_tl_x.PROFILE,
         min_tl_xh.PROFILE,
         min_tl_xh_us.PROFILE,
+        spf.PROFILE,
+        v3_pv.PROFILE,
     )
 }
