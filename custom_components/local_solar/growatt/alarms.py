@@ -232,9 +232,10 @@ OFF_GRID_WARNING_BITS: Final = dict(
 )
 """Bit of the warning word of off-grid models -> warning code."""
 
-OFF_GRID_WARNING_BITS_HIGH: Final[Mapping[int, int]] = {
-    **{0: 22, 1: 23, 3: 25, 4: 81},
-    **{5: 34, 6: 36, 7: 38, 8: 39, 9: 43, 10: 63},
+_HIGH: Final = (22, 23, None, 25, 81, 34, 36, 38, 39, 43, 63)
+
+OFF_GRID_WARNING_BITS_HIGH: Final = {
+    bit: code for bit, code in enumerate(_HIGH) if code is not None
 }
 """Bit of the second warning word that new firmware has -> warning code."""
 
@@ -376,7 +377,7 @@ OFF_GRID: Final = AlarmTable(
 
 TABLES: Final[Mapping[str, AlarmTable]] = {
     "Protocol II": PROTOCOL_2,
-    "V3": V3,
+    "old string inverters": V3,
     "off-grid models": OFF_GRID,
 }
 """All tables by whose they are. The same slug of a kind has the same words in all."""
