@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from custom_components.local_solar import quantities  # noqa: E402
 from custom_components.local_solar.event import CLEARED  # noqa: E402
-from custom_components.local_solar.growatt.alarms import FAULTS, WARNINGS  # noqa: E402
+from custom_components.local_solar.growatt.alarms import AlarmKind, slug_texts  # noqa: E402
 from custom_components.local_solar.growatt.inverter import SYNC_CLOCK  # noqa: E402
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES  # noqa: E402
 from custom_components.local_solar.hoymiles.alarms import TEXTS  # noqa: E402
@@ -130,8 +130,7 @@ def state_texts(point: Point) -> Texts:
     """Return the text of each option of a point."""
     alarms: dict[str, str] = {}
     if point.quantity is Quantity.FAULT:
-        table = FAULTS if point.key == "fault" else WARNINGS
-        alarms = {alarm.slug: alarm.text for alarm in table.values()}
+        alarms = dict(slug_texts(AlarmKind(point.key)))
     elif point.key == LAST_EVENT.key:
         alarms = dict(TEXTS)
     return {option: alarms.get(option, humanise(option)) for option in point.options}

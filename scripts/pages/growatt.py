@@ -3,7 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from custom_components.local_solar.growatt.alarms import FAULTS, WARNINGS, Meaning
+from custom_components.local_solar.growatt.alarms import (
+    PROTOCOL_2,
+    TABLES,
+    AlarmKind,
+    Meaning,
+)
 from custom_components.local_solar.growatt.inverter import DERIVED_FROM, INTERVALS
 from custom_components.local_solar.growatt.models import (
     DEVICE_TYPE_CODES,
@@ -17,7 +22,7 @@ from custom_components.local_solar.growatt.profiles.profile import Part, Profile
 from custom_components.local_solar.growatt.time_slots import SlotCodec
 from custom_components.local_solar.modbus.image import Space
 from custom_components.local_solar.modbus.register import Register
-from custom_components.local_solar.points import Quantity, Rhythm
+from custom_components.local_solar.points import Rhythm
 
 from .shared import (
     GENERATED,
@@ -118,8 +123,11 @@ def registers_page() -> str:
     lines = [GENERATED, "", _registers_intro()]
     for profile in PROFILES.values():
         lines += _profile_lines(profile)
-    lines += _alarm_lines("Fault codes", FAULTS)
-    lines += _alarm_lines("Warning codes", WARNINGS)
+    for name, alarms in TABLES.items():
+        whose = "" if alarms is PROTOCOL_2 else f" of {name}"
+        for kind in AlarmKind:
+            title = f"{kind.capitalize()} codes{whose}"
+            lines += _alarm_lines(title, alarms.meanings(kind))
     return as_page(lines)
 
 
@@ -227,9 +235,10 @@ def _cells(row: Register, part: Part) -> Row:
 
 
 def _notes(row: Register) -> Iterator[str]:
-    if row.point.quantity is Quantity.FAULT:
-        kind = "fault" if row.key == "fault" else "warning"
-        yield f"Options: see the [{kind} codes](#{kind}-codes)"
+    if row.options is not None and row.options in (
+        PROTOCOL_2.options(kind) for kind in AlarmKind
+    ):
+        yield f"Options: see the [{row.key} codes](#{row.key}-codes)"
     elif row.options is not None:
         yield "Options: " + ", ".join(
             f"{raw} {option_text(option)}" for raw, option in row.options.items()

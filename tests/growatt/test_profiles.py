@@ -107,11 +107,15 @@ def test_every_row_lies_inside_one_group(profile: Profile) -> None:
 
 
 @each_profile
-def test_groups_are_125_words_wide_and_apart(profile: Profile) -> None:
+def test_groups_are_as_wide_as_a_read_may_be_and_apart(profile: Profile) -> None:
+    width = profile.max_words
+    assert width == (45 if profile.key in {"spf", "v3_pv"} else 125)
     for groups in profile.groups.values():
         starts = [first for first, _ in groups]
         assert starts == sorted(set(starts))
-        assert all(first % 125 == 0 and last == first + 124 for first, last in groups)
+        assert all(
+            first % width == 0 and last == first + width - 1 for first, last in groups
+        )
 
 
 @each_profile
@@ -541,6 +545,7 @@ NUMBERS: Final = {
     "s32": S32,
     "u16pf": U16,
     "bits16": U16,
+    "bits32": U32,
 }
 
 NO_SETTINGS: Final = {
@@ -553,41 +558,83 @@ NO_SETTINGS: Final = {
     "eps_frequency": "must suit the appliances on it",
     "peak_shaving_reserve_soc": "its limits are not known for sure",
     "grid_charge_power_max": "its limits are not known for sure",
+    "standby_output": "a setting under another name, but for standby",
+    "pv_input_mode": "must fit how the strings are wired",
+    "output_voltage_type": "must suit the appliances on it",
+    "output_frequency_type": "must suit the appliances on it",
+    "battery_type": "must be what the battery is",
+    "bulk_charge_voltage": "a wrong value damages the battery",
+    "float_charge_voltage": "a wrong value damages the battery",
+    "battery_feed_stop_voltage": "a wrong value damages the battery",
+    "battery_feed_resume_voltage": "a wrong value damages the battery",
+    "battery_to_grid_level": "the sources disagree on its unit",
+    "grid_to_battery_level": "the sources disagree on its unit",
 }
 """What the facts call writable and is no setting, by the beginning of its name."""
 
-MEANINGS: Final = frozenset({"priority_mode", "system_mode"})
+MEANINGS: Final = frozenset({"priority_mode", "system_mode", "ac_output"})
 """Settings that the facts give one name together."""
 
-
-LEFT_OUT: Final[dict[str, str]] = {
-    r"(battery|grid|load)_first\d_": "profiles/storage_slots.py, another module",
+OTHER_NAMES_OFF_GRID: Final = {
+    # What OutBack's and other Growatt tables call otherwise, or mean something else by
+    ("spf", "output_power"): "ac_output_power",
+    ("spf", "output_apparent_power"): "ac_output_apparent_power",
+    ("spf", "output_voltage"): "ac_output_voltage",
+    ("spf", "output_frequency"): "ac_output_frequency",
+    ("spf", "output_current"): "ac_output_current",
+    ("spf", "output_energy_today"): "ac_output_energy_today",
+    ("spf", "output_energy_total"): "ac_output_energy_total",
+    ("spf", "grid_voltage"): "ac_input_voltage",
+    ("spf", "grid_frequency"): "ac_input_frequency",
+    ("spf", "export_energy_today"): "grid_export_energy_today",
+    ("spf", "export_energy_total"): "grid_export_energy_total",
+    ("spf", "battery_bus_voltage"): "battery_voltage_at_bus",
+    ("spf", "bms_status"): "bms_status_word",
+    ("spf", "bms_temperature"): "bms_battery_temperature",
+    ("v3_pv", "warning_code"): "warning_bits",
 }
-"""Facts without a row, by the beginning of their names, and why."""
+"""The same keys as OutBack's tables and those of other families have."""
 
 STORAGE: Final = ("sph", "sph_tl3", "spa")
 
 OWN_KEYS: Final = {
     **{(profile, "bms_temperature"): "bms_battery_temperature" for profile in STORAGE},
+    **{(profile, "bms_status"): "bms_status_word" for profile in STORAGE},
     ("wit", "battery_power"): "battery_power_raw",
+    **OTHER_NAMES_OFF_GRID,
 }
-"""Facts whose name means something else in another profile, or would promise more than is
-known: of a WIT's battery, which sign means charging."""
+"""Profile and name of a fact -> key of its row. The name means something else in another
+profile, or would promise more than is known: of a WIT's battery, which sign means charging."""
 
 LOW_WORD_ALONE: Final = {(profile, "ac_charge_energy_today") for profile in STORAGE}
 """32 bits whose words lie in two groups: the high one, which can only be 0, is not read."""
 
+SPLIT: Final = {
+    ("spf", "grid_code_parameters"): 4,
+    ("v3_pv", "energy_by_hour"): 2,
+    ("spf", "battery_serial_number"): 1,
+}
+"""Facts with more words than a group, or on both sides of its end -> rows inside groups."""
 
-def facts() -> list[dict[str, str]]:
+
+def left_out(fact: dict[str, str]) -> str:
+    """Return why a fact has no row in the tables that are compared here, if it has none."""
+    if fact["type"] == "time_mh":
+        return "time windows: rows of another module, with codecs of their own"
+    if re.match(r"(battery|grid|load)_first\d_", fact["name"]):
+        return "time slots: rows of another module"
+    if (fact["profile"], fact["name"]) in SPLIT:
+        return "in several rows"
+    return ""
+
+
+def all_facts() -> list[dict[str, str]]:
     """Return the collected facts about the profiles, none where they are missing."""
     if not FACTS.exists():
         return []
     with FACTS.open(encoding="utf-8") as file:
         return [
-            _as_read(row)
-            for row in csv.DictReader(file)
-            if row["profile"] in PROFILES
-            if not any(re.match(name, row["name"]) for name in LEFT_OUT)
+            _as_read(row) for row in csv.DictReader(file) if row["profile"] in PROFILES
         ]
 
 
@@ -598,6 +645,11 @@ def _as_read(fact: dict[str, str]) -> dict[str, str]:
         low = str(int(fact["address"]) + 1)
         fact = {**fact, "address": low, "count": "1", "type": "u16"}
     return {**fact, "name": OWN_KEYS.get(place, fact["name"])}
+
+
+def facts() -> list[dict[str, str]]:
+    """Return the facts that have a row each."""
+    return [fact for fact in all_facts() if not left_out(fact)]
 
 
 def rows_of(fact: dict[str, str]) -> list[Register]:
@@ -615,7 +667,9 @@ def codecs_of(fact: dict[str, str]) -> set[Codec]:
     kind, count = fact["type"], int(fact["count"])
     if kind == "u32" and fact["name"] == "module_code":
         return {Hex(2)}  # eight digits that are no number
-    if re.fullmatch(r"module\d_soh", fact["name"]):
+    if re.fullmatch(r"module\d_soh", fact["name"]) or (
+        fact["name"] == "battery_soh" and "bit 7" in fact["notes"]
+    ):
         return {Bits(0, 7), Bits(7)}
     if fact["notes"] == "low byte":
         return {LOW_BYTE}
@@ -667,6 +721,9 @@ SIGNED_FOR_HYBRIDS: Final = {
 """Unsigned for inverters without a battery; they share the rows with storage inverters, and
 hybrids may be read with them, too: these charge from the grid."""
 
+TURNED_ROUND = {("spf", "battery_power")}
+"""Positive while discharging in the register, while charging everywhere here."""
+
 
 @needs_facts
 def test_every_fact_is_in_its_profile() -> None:
@@ -684,17 +741,46 @@ def test_every_fact_is_in_its_profile() -> None:
         for row in main:
             if row.point.quantity in (Quantity.FLAG, Quantity.PROBLEM):
                 continue
-            assert row.scale == float(fact["scale"]), label
+            turned = -1 if (fact["profile"], row.key) in TURNED_ROUND else 1
+            assert row.scale == turned * float(fact["scale"]), label
             assert row.offset == (-10000 if fact["type"] == "u16pf" else 0), label
-            assert (row.point.unit or "") == fact["unit"], label
+            unit = "" if fact["unit"] == "V or %" else fact["unit"]
+            assert (row.point.unit or "") == unit, label
+
+
+@needs_facts
+def test_a_fact_that_no_group_holds_is_split() -> None:
+    split = {
+        (fact["profile"], fact["name"]): fact
+        for fact in all_facts()
+        if (fact["profile"], fact["name"]) in SPLIT
+    }
+    assert split.keys() == SPLIT.keys()
+    for key, fact in split.items():
+        first, count = int(fact["address"]), int(fact["count"])
+        rows = [
+            row
+            for row in PROFILES[fact["profile"]]
+            if row.space == fact["space"] and first <= row.address < first + count
+        ]
+        assert len(rows) == SPLIT[key], key
+        assert all(row.end <= first + count for row in rows), key
+        assert all(row.point.setting is None for row in rows), key
+        if "keep read-only" in fact["notes"]:
+            assert all(row.never_write for row in rows), key
+            assert sum(row.words for row in rows) == count, key
 
 
 @needs_facts
 def test_documented_groups_are_kept() -> None:
-    documented = json.loads(GROUPS.read_text(encoding="utf-8"))["protocol_2"]
-    assert all(
-        profile.max_words == documented["max_words"] for profile in PROFILES.values()
-    )
+    groups_of = json.loads(GROUPS.read_text(encoding="utf-8"))
+    documented = groups_of["protocol_2"]
+    protocols = {"spf": groups_of["spf"], "v3_pv": groups_of["v3"]}
+    for key, profile in PROFILES.items():
+        assert profile.max_words == protocols.get(key, documented)["max_words"]
+    for low, high in groups_of["spf"]["forbidden"]:
+        ((first, last),) = PROFILES["spf"].forbidden
+        assert first <= low <= high <= last
     for space in Space:
         for key, groups in documented[space.value].items():
             if key in PROFILES:
@@ -719,9 +805,16 @@ def test_options_have_the_numbers_of_the_facts() -> None:
         nested = [value for value in documented.values() if isinstance(value, dict)]
         more = MORE_OPTIONS.get((fact["profile"], fact["name"]), set())
         for numbers in nested or [documented]:
+            known = {int(number) for number in numbers}
             assert any(
                 row.options is not None
-                and set(row.options) == {int(number) for number in numbers} | more
+                and (
+                    set(row.options) == known | more
+                    or (
+                        row.point.quantity is Quantity.FAULT
+                        and known < set(row.options)
+                    )
+                )
                 for row in rows_of(fact)
             ), fact["name"]
 
@@ -755,7 +848,13 @@ PACKS: Final = range(1133, 1205, 8)
 
 @needs_facts
 def test_no_row_lies_at_an_address_without_a_fact() -> None:
-    known = {(fact["profile"], fact["space"], int(fact["address"])) for fact in facts()}
+    known = {
+        (fact["profile"], fact["space"], int(fact["address"]) + place)
+        for fact in all_facts()
+        for place in range(
+            int(fact["count"]) if (fact["profile"], fact["name"]) in SPLIT else 1
+        )
+    }
     known |= {(profile, "holding", pack) for profile in STORAGE for pack in PACKS}
     for profile in PROFILES.values():
         for row in profile:
@@ -773,7 +872,7 @@ def test_only_commands_that_power_off_forgets_spare_the_flash() -> None:
             for row in profile
             if row.point.setting is not None and not row.point.setting.persistent
         }
-        assert forgotten == {3}
+        assert forgotten == (set() if profile.key == "spf" else {3})
 
 
 def test_a_profile_cannot_reach_what_must_not_be_touched() -> None:

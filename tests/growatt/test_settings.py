@@ -289,15 +289,25 @@ async def test_serial_number_is_asked_for_where_the_family_keeps_it(
     assert bench.unit.requests == [PLACE_3000]
 
 
-@pytest.mark.parametrize("family", [Family.MAX_TL3, Family.SPF])
-async def test_other_families_keep_their_serial_number_elsewhere(
-    family: Family,
+@pytest.mark.parametrize(
+    ("family", "found", "place"),
+    [
+        (Family.MAX_TL3, 209, (HOLDING, 209, 15)),
+        (Family.SPF, 23, PLACE_SHORT),
+        (Family.V3_PV, 23, PLACE_SHORT),
+        # What was stored before the place was.
+        (Family.MAX_TL3, None, (HOLDING, 209, 15)),
+    ],
+)
+async def test_other_families_show_who_they_are_where_they_were_found(
+    family: Family, found: int | None, place: Request
 ) -> None:
-    identified = replace(INVERTER, serial_number=SERIAL, family=family)
+    identified = replace(
+        INVERTER, serial_number=SERIAL, family=family, serial_place=found
+    )
     bench = Bench(identified=identified)
     await bench.settings.async_check_identity()
-    (place,) = bench.unit.requests
-    assert place == (PLACE_SHORT if family is Family.SPF else (HOLDING, 209, 15))
+    assert bench.unit.requests == [place]
 
 
 async def test_another_serial_number_is_another_device(bench: Bench) -> None:

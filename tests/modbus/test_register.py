@@ -41,7 +41,7 @@ from custom_components.local_solar.points import Alarm, Setting, Value
 
 from .helpers import HOLDING, INPUT, make_row
 
-SCALES: Final = (1, 0.1, 0.01, 0.001, 0.0001, 0.5, 0.2, 2, 10, 100, 1.5)
+SCALES: Final = (1, 0.1, 0.01, 0.001, 0.0001, 0.5, 0.2, 2, 10, 100, 1.5, -0.1)
 NUMBERS: Final = (U16, S16, U32, S32, U32_LOW_FIRST, S32_LOW_FIRST)
 STATES: Final = {0: "none", 1: "charging", 2: "discharging"}
 FLAGS: Final = {0: False, 1: True}
@@ -187,6 +187,22 @@ def test_what_is_no_number_is_refused_for_a_number(value: Value) -> None:
         make_row().encode(value)
 
 
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [(25, -2.5), (-25, 2.5), (0, 0.0), (-0x80000000, 214748364.8)],
+)
+def test_a_negative_scale_turns_the_sign_round(raw: int, value: float) -> None:
+    row = make_row(codec=S32, key="power", scale=-0.1)
+    words = S32.encode(raw)
+    assert row.decode(list(words)) == value
+    assert row.encode(value) == words
+    image = RegisterImage()
+    image.store(INPUT, 0, words, 0.0)
+    assert Decoder([row]).decode(image) == {"power": value}
+    with pytest.raises(ValueOutOfRangeError):
+        row.encode(214748364.9)
+
+
 def test_low_word_first_is_scaled_like_any_other_number() -> None:
     row = make_row(codec=U32_LOW_FIRST, scale=0.1)
     assert row.decode([0x0002, 0x0001]) == 6553.8
@@ -327,7 +343,7 @@ FORMS: Final = (
     *(
         {"codec": codec, "scale": scale, "offset": offset}
         for codec in NUMBERS
-        for scale in (1, 0.1, 0.5, 10, 1.5)
+        for scale in (1, 0.1, 0.5, 10, 1.5, -0.1)
         for offset in (0, -10000)
     ),
     *({"codec": codec, "sentinels": frozenset({0xFFFF, 0})} for codec in NUMBERS),

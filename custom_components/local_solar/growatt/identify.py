@@ -239,7 +239,7 @@ async def _has_battery(probe: Probe, family: Family) -> bool:
         return await probe.has_named_battery()
     if family not in _STORAGE_STATE or not await probe.has_battery(family):
         return False
-    if family in STORAGE:
+    if family in STORAGE and not probe.guessed:
         await probe.battery_plate()
     return True
 

@@ -30,7 +30,7 @@ from ..points import (
     Value,
     Visibility,
 )
-from .alarms import alarms_of
+from .alarms import AlarmTable
 from .battery import VOLTAGE_KEYS, VoltageScale, battery_model
 from .derived import Derivation, derivations
 from .identify import HYBRIDS_AT_3000, Identification, read_serial_number
@@ -79,8 +79,6 @@ SETS_KEPT: Final = 8
 RESETS_OFF_GRID: Final = (30000, 31999)
 """Registers that make an off-grid SPF reset and cut its output when they are touched."""
 
-FAULT_CODE: Final = "fault_code"
-
 SYNC_CLOCK: Final = Point(
     key="sync_clock",
     name="Set the clock",
@@ -101,13 +99,11 @@ METERED: Final = frozenset(
 )
 """Points that stay 0 without a meter: then they are offered, not shown."""
 
-_ALARM_ROWS: Final = (FAULT_CODE, "fault_subcode", "warning_code", "warning_subcode")
 
-DERIVED_FROM: Final[Mapping[str, tuple[str, ...]]] = {
-    PROBLEM.key: (FAULT_CODE,),
-    ALARMS.key: _ALARM_ROWS,
-}
-"""Rows that must be read for points that no register holds."""
+def told_by(alarms: AlarmTable) -> Mapping[str, tuple[str, ...]]:
+    """Return the rows that must be read to tell whether something is wrong, and what."""
+    return {PROBLEM.key: alarms.fault_rows, ALARMS.key: alarms.rows}
+
 
 PV_TOTAL: Final = "pv_energy_total"
 """Stays 0 on some TL-XH firmware; the totals of the strings then add up to it."""
@@ -169,6 +165,7 @@ class Inverter:
         self.identified = identified
         self._work_mode = work_mode
         self.profile: Profile = PROFILES[identified.profile]
+        self._told_by = told_by(self.profile.alarms)
         self.image = RegisterImage()
         self._max_words = min(
             max_words or self.profile.max_words, self.profile.max_words
@@ -343,19 +340,23 @@ class Inverter:
         for device, values in snapshot.items():
             for derivation in self._derived[device].values():
                 derivation.add_to(values)
-        if (code := own.get(FAULT_CODE)) is not None:
-            own[PROBLEM.key] = bool(code)
-        if all(
-            key in own or key in self.reader.refused
-            for key in _ALARM_ROWS
-            if self.register(key)
-        ):
-            own[ALARMS.key] = alarms_of(own)
+        alarms = self.profile.alarms
+        if self._knows(alarms.fault_rows, own):
+            own[PROBLEM.key] = alarms.has_fault(own)
+        if self._knows(alarms.rows, own):
+            own[ALARMS.key] = alarms.alarms(own)
         return Poll(
             snapshot=snapshot,
             unread=self._counters_unread_since(started, rows),
             failed={**self._refused(rows), **report.reasons},
         )
+
+    def _knows(self, keys: Iterable[str], own: Mapping[str, Value | None]) -> bool:
+        """Return whether all rows of these keys were read, but for those that are refused."""
+        served = [
+            key for key in keys if self.register(key) and key not in self.reader.refused
+        ]
+        return bool(served) and all(key in own for key in served)
 
     def wanted_rows(self, wanted: Iterable[PointId]) -> list[Register]:
         """Return the rows that are read for the sake of ``wanted`` points."""
@@ -507,7 +508,7 @@ class Inverter:
             return derivation.parts
         if key == PV_TOTAL:
             return self._string_totals if self._sums_strings else _PV_TOTAL_ROWS
-        return DERIVED_FROM.get(key, (key,))
+        return self._told_by.get(key, (key,))
 
     @property
     def _string_totals(self) -> tuple[str, ...]:

@@ -130,7 +130,8 @@ class Register:
     def _check_limits(self, value: float, codec: Integer) -> None:
         """Hold ``value`` against the limits of the setting and of the register's type."""
         setting = self.point.setting or Setting()
-        low, high = self._scaled(codec.minimum), self._scaled(codec.maximum)
+        # A negative scale turns the limits round.
+        low, high = sorted(map(self._scaled, (codec.minimum, codec.maximum)))
         if setting.minimum is not None:
             low = max(low, setting.minimum)
         if setting.maximum is not None:

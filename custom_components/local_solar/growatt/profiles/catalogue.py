@@ -11,9 +11,11 @@ from . import (
     mod_tl3_x,
     mod_tl3_xh,
     spa,
+    spf,
     sph,
     sph_tl3,
     tl_x_base,
+    v3_pv,
     wit,
 )
 from .profile import Profile
@@ -21,6 +23,7 @@ from .profile import Profile
 PROFILES: Final[Mapping[str, Profile]] = {
     profile.key: profile
     for profile in (
+        v3_pv.PROFILE,
         tl_x_base.PROFILE,
         min_tl_x.PROFILE,
         min_tl_xh.PROFILE,
@@ -30,6 +33,7 @@ PROFILES: Final[Mapping[str, Profile]] = {
         sph.PROFILE,
         sph_tl3.PROFILE,
         spa.PROFILE,
+        spf.PROFILE,
         max_tl3.PROFILE,
         wit.PROFILE,
     )

@@ -10,6 +10,7 @@ from ...modbus.codecs import Codec
 from ...modbus.image import Space
 from ...modbus.register import Register
 from ...points import Point, Quantity, Rhythm, Setting, Visibility
+from ..alarms import PROTOCOL_2, AlarmTable
 
 type Group = tuple[int, int]
 """First and last address of a group. A read that leaves its group is refused."""
@@ -83,7 +84,8 @@ class Profile:
     ``groups`` are the address ranges that a read must stay inside, ``max_words``
     the most a read may ask for, ``forbidden`` holding and input addresses that
     must never be touched, not even by a read. ``read_only`` names rows whose settings
-    are not taken over from a map that this one extends.
+    are not taken over from a map that this one extends. ``alarms`` says what faults and
+    warnings mean, and which rows report them.
     """
 
     key: str
@@ -93,6 +95,7 @@ class Profile:
     max_words: int = 125
     forbidden: tuple[Group, ...] = ()
     read_only: frozenset[str] = frozenset()
+    alarms: AlarmTable = PROTOCOL_2
 
     def __post_init__(self) -> None:
         """Check that nothing can be planned that must not be touched.

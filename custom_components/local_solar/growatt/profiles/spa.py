@@ -11,6 +11,7 @@ from ...modbus.codecs import S16, S32, U16, U32
 from ...modbus.image import Space
 from ...modbus.register import Register
 from ...points import Quantity as Q, Rhythm
+from ..alarms import STATUS_ALONE
 from .profile import OFFERED, SHOWN, Part, Profile, Section, input_row
 from .protocol_2 import MAX_WORDS, counters, diag_row, groups
 from .storage_1000 import (
@@ -71,5 +72,6 @@ PROFILE: Final = Profile(
     ),
     groups={Space.INPUT: groups(1000, 1125, 2000), Space.HOLDING: HOLDING_GROUPS},
     max_words=MAX_WORDS,
+    alarms=STATUS_ALONE,
 )
 """Register map of SPA."""

@@ -7,9 +7,10 @@ was recorded. The documents give the rows of the battery management no scales.
 from collections.abc import Mapping
 from typing import Final
 
-from ...modbus.codecs import S16, S32, U16, U32, Bits, Text, Words
+from ...modbus.codecs import S16, S32, U16, U32, Text, Words
 from ...modbus.register import Register
 from ...points import AC_CHARGE, Quantity as Q, Rhythm
+from .battery_management import bms_status_rows
 from .profile import OFFERED, SHOWN, Group, Part, Section, holding_row, input_row
 from .protocol_2 import (
     CHOICE,
@@ -55,13 +56,6 @@ WORK_MODE: Final[Mapping[int, str]] = {
     7: "pv_offline_mode",
     8: "battery_offline_mode",
     9: "bypass",
-}
-
-BMS_STATE: Final[Mapping[int, str]] = {
-    0: "soft_start",
-    1: "standby",
-    2: "charging",
-    3: "discharging",
 }
 
 BATTERY_TYPE_STATE: Final[Mapping[int, str]] = {0: "lead_acid", 1: "lithium"}
@@ -157,18 +151,7 @@ BATTERY_INPUT: Final[tuple[Register, ...]] = (
 
     # Battery management
     diag_row(1082, U16, "bms_status_old", "BMS status (old)", Q.CODE),
-    diag_row(1083, U16, "bms_status_word", "BMS status word", Q.CODE,
-             note="its bits are documented for off-grid models, which have the same word"),
-    diag_row(1083, Bits(0, 2), "bms_status", "BMS state", Q.STATE, 1, OFFERED, options=BMS_STATE),
-    diag_row(1083, Bits(3),  "bms_balancing",        "Cell balancing", Q.FLAG, options=NO_YES),
-    diag_row(1083, Bits(4),  "bms_sleeping",         "BMS sleeping", Q.FLAG, options=NO_YES),
-    diag_row(1083, Bits(5),  "bms_discharge_output", "BMS discharge output", Q.FLAG,
-             options=NO_YES),
-    diag_row(1083, Bits(6),  "bms_charge_output",    "BMS charge output", Q.FLAG, options=NO_YES),
-    diag_row(1083, Bits(7),  "bms_terminal_open",    "Battery terminal open", Q.FLAG,
-             options=NO_YES),
-    diag_row(1083, Bits(12), "bms_force_charge",     "Forced charge requested", Q.FLAG,
-             options=NO_YES),
+    *bms_status_rows(1083, note="its bits are documented for off-grid models only"),
     diag_row(1084, U16, "bms_error_old", "BMS error bits (old)", Q.CODE),
     diag_row(1085, U16, "bms_error",     "BMS error bits",       Q.CODE),
     input_row(1086, U16, "bms_soc", "BMS state of charge", Q.STATE_OF_CHARGE,
