@@ -42,6 +42,7 @@ type Texts = dict[str, Texts | str]
 ACRONYMS: Final = [
     "AC",
     "AFCI",
+    "AGM",
     "AXS",
     "APX",
     "BDC",

@@ -235,9 +235,7 @@ def _cells(row: Register, part: Part) -> Row:
 
 
 def _notes(row: Register) -> Iterator[str]:
-    if row.options is not None and row.options in (
-        PROTOCOL_2.options(kind) for kind in AlarmKind
-    ):
+    if any(row.options == PROTOCOL_2.options(kind) for kind in AlarmKind):
         yield f"Options: see the [{row.key} codes](#{row.key}-codes)"
     elif row.options is not None:
         yield "Options: " + ", ".join(

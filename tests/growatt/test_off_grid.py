@@ -119,7 +119,7 @@ async def test_no_reader_reaches_it_whatever_the_inverter_refuses(
     def answer(request: Request, words: list[int]) -> list[int]:
         _, address, count = request
         if refused & set(range(address, address + count)):
-            raise IllegalDataAddressError("holding", address)
+            raise IllegalDataAddressError
         return words
 
     unit.intercept = answer
@@ -231,12 +231,13 @@ async def test_an_inverter_without_the_later_bits_still_tells_its_problem() -> N
     def answer(request: Request, words: list[int]) -> list[int]:
         space, address, count = request
         if space is INPUT and address <= 128 < address + count:
-            raise IllegalDataAddressError("input", address)
+            raise IllegalDataAddressError
         return words
 
     unit.intercept = answer
     old = replace(INVERTER, family=Family.V3_PV, profile="v3_pv", battery=False)
     inverter = Inverter(unit, old, spacing=0)
+    own: dict[str, Value | None] = {}
     for _ in range(4):
         own = await values(inverter, PROBLEM.key, ALARMS.key, "grid_l1_voltage")
     assert own[PROBLEM.key] is True
