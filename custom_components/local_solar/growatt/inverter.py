@@ -18,6 +18,8 @@ from ..modbus.reader import (
 from ..modbus.register import Decoder, Register
 from ..points import (
     ALARMS,
+    BATTERY_COMMAND,
+    COMMANDED_UNTIL,
     PROBLEM,
     Device,
     DeviceIdentity,
@@ -33,7 +35,7 @@ from ..points import (
 from .alarms import alarms_of
 from .battery import VOLTAGE_KEYS, VoltageScale, battery_model
 from .identify import DEVICE_TYPE_CODE, Identification, read_serial_number
-from .profiles.catalogue import PROFILES
+from .profiles.catalogue import profile_of
 from .profiles.profile import OFFERED, Part, Profile
 
 MANUFACTURER: Final = "Growatt"
@@ -165,7 +167,7 @@ class Inverter:
         """
         self.identified = identified
         self._work_mode = work_mode
-        self.profile: Profile = PROFILES[identified.profile]
+        self.profile: Profile = profile_of(identified.profile, vpp=identified.vpp)
         self.image = RegisterImage()
         self._max_words = min(
             max_words or self.profile.max_words, self.profile.max_words
@@ -281,11 +283,15 @@ class Inverter:
                     firmware=identified.battery_firmware,
                     via=self.id,
                 ),
-                points=self._points(self.battery_id),
+                points=(*self._points(self.battery_id), *self._battery_points()),
             )
 
     def _commands(self) -> tuple[Point, ...]:
         return (SYNC_CLOCK,) if self.identified.knows_settings else ()
+
+    def _battery_points(self) -> tuple[Point, ...]:
+        commands = self.register(BATTERY_COMMAND) and self.identified.knows_settings
+        return (COMMANDED_UNTIL,) if commands else ()
 
     def _points(self, device: str) -> tuple[Point, ...]:
         return tuple(row.point for row in self._rows[device].values())
