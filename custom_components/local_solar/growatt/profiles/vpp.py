@@ -107,7 +107,8 @@ diag_holding: Final = partial(holding_row, diagnostic=True)
 # fmt: off
 INPUT: Final[tuple[Register, ...]] = (
     # State
-    input_row(31000, U16, "vpp_status", "Status (VPP)", Q.STATE, options=STATUS),
+    input_row(31000, U16, "vpp_operating_status", "Status (VPP)", Q.STATE, options=STATUS,
+              note="`vpp_status` is holding 187, whether there is the protocol"),
     input_row(31002, U16, "vpp_priority", "Priority (VPP)", Q.STATE, options=PRIORITY),
     diag_row(31005, U16, "vpp_fault_code",      "Fault code (VPP)",       Q.CODE),
     diag_row(31006, U16, "vpp_fault_subcode",   "Fault sub-code (VPP)",   Q.CODE),
@@ -297,7 +298,7 @@ BATTERY_HOLDING: Final[tuple[Register, ...]] = (
     holding_row(30474, S16, "vpp_power_setpoint", "Power setpoint (VPP)", Q.PERCENT, 1, OFFERED,
                 rhythm=Rhythm.LIVE, note="of rated power, positive = charge"),
     holding_row(30475, U16, "vpp_off_grid_stop_soc", "Off-grid discharge stop SOC (VPP)",
-                Q.PERCENT),
+                Q.PERCENT, setting=limits(10, 100, 1)),
     holding_row(30476, U16, "vpp_tou_default_mode", "Mode outside slots (VPP)", Q.STATE,
                 options=PRIORITY, setting=CHOICE),
     holding_row(30477, U16, "vpp_tou_reset", "Clear slots at the next write", Q.FLAG,
