@@ -21,13 +21,14 @@ from custom_components.local_solar import quantities  # noqa: E402
 from custom_components.local_solar.event import CLEARED  # noqa: E402
 from custom_components.local_solar.growatt.alarms import AlarmKind, slug_texts  # noqa: E402
 from custom_components.local_solar.growatt.inverter import SYNC_CLOCK  # noqa: E402
-from custom_components.local_solar.growatt.profiles.catalogue import PROFILES  # noqa: E402
+from custom_components.local_solar.growatt.profiles.catalogue import every_row  # noqa: E402
 from custom_components.local_solar.hoymiles.alarms import TEXTS  # noqa: E402
 from custom_components.local_solar.hoymiles.devices import every_point  # noqa: E402
 from custom_components.local_solar.hoymiles.points import LAST_EVENT  # noqa: E402
 from custom_components.local_solar.outback.points import every_point as outback_points  # noqa: E402
 from custom_components.local_solar.points import (  # noqa: E402
     ALARMS,
+    COMMANDED_UNTIL,
     CONNECTED,
     PROBLEM,
     Point,
@@ -103,11 +104,10 @@ STATUS_ICONS: Final[Mapping[str, Mapping[str, str]]] = {
 
 def points() -> Iterator[Point]:
     """Go through every point that may become an entity."""
-    for profile in PROFILES.values():
-        for row in profile:
-            if row.point.visibility is not Visibility.RAW:
-                yield row.point
-    yield from (CONNECTED, PROBLEM, ALARMS, SYNC_CLOCK)
+    for row in every_row():
+        if row.point.visibility is not Visibility.RAW:
+            yield row.point
+    yield from (CONNECTED, PROBLEM, ALARMS, SYNC_CLOCK, COMMANDED_UNTIL)
     for point in (*every_point(), *outback_points()):
         if point.visibility is not Visibility.RAW:
             yield point

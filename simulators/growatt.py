@@ -33,10 +33,13 @@ from .faults import Fault
 from .growatt_rules import (
     SLOT_ENDS,
     SLOTS,
+    VPP,
     check_clock,
     check_slots,
+    check_vpp,
     forgotten_slots,
     settle_clock,
+    speaks_vpp,
 )
 from .modbus import ModbusSimulator, UnknownUnit
 from .requests import (
@@ -66,7 +69,6 @@ GROUP_WORDS: Final = 125
 NARROW_GROUP_WORDS: Final = 45
 """Width of the groups of the protocols V3 and OffGrid (SPF)."""
 
-_VPP: Final = (30000, 31999)
 _VPP_SECTIONS: Final = (
     *((30000, 30099), (30100, 30149), (30150, 30249), (30250, 30299)),
     *((30300, 30410), (30411, 30471), (30472, 30499)),
@@ -160,7 +162,7 @@ class GrowattUnit:
 
     def group_of(self, address: int) -> tuple[int, int]:
         """Return the first and last address of the group that an address is in."""
-        if _VPP[0] <= address <= _VPP[1] and not self.off_grid:
+        if VPP[0] <= address <= VPP[1] and not self.off_grid:
             for section in _VPP_SECTIONS:
                 if section[0] <= address <= section[1]:
                     return section
@@ -233,8 +235,11 @@ class GrowattUnit:
 
         Raises ``RefusedError`` or ``NoAnswerError``.
         """
-        self._check(Table.HOLDING, address, len(words))
         written = range(address, address + len(words))
+        if not self.off_grid:
+            holding = self.dataset.words[Table.HOLDING]
+            check_vpp(holding, dict(zip(written, words, strict=True)))
+        self._check(Table.HOLDING, address, len(words))
         after = self._after(written, words)
         check_clock(after, written)
         if self._has_slots:
@@ -288,7 +293,7 @@ class GrowattUnit:
 
     def _check(self, table: Table, address: int, count: int) -> None:
         last = address + count - 1
-        if self.off_grid and address <= _VPP[1] and last >= _VPP[0]:
+        if self.off_grid and address <= VPP[1] and last >= VPP[0]:
             self.resets += 1
             self._silent_until = time.monotonic() + self.reset_seconds
             _LOGGER.warning(
@@ -425,7 +430,10 @@ def _rows_of(dataset: Dataset) -> Iterator[Register]:
         SERIAL_PREFIXES,
         Family,
     )
-    from custom_components.local_solar.growatt.profiles.catalogue import PROFILES  # noqa: PLC0415
+    from custom_components.local_solar.growatt.profiles.catalogue import (  # noqa: PLC0415
+        PROFILES,
+        profile_of,
+    )
 
     code = dataset.get(Table.HOLDING, DEVICE_TYPE_CODE)
     model = DEVICE_TYPE_CODES.get(code)
@@ -441,7 +449,7 @@ def _rows_of(dataset: Dataset) -> Iterator[Register]:
             f"{dataset.name}: no register map for device type code {code}:"
             " it cannot be mutated"
         )
-    yield from PROFILES[model.family]
+    yield from profile_of(model.family, vpp=speaks_vpp(dataset.words[Table.HOLDING]))
     if model.family is Family.MIN_TL_X:
         # These show the same values in the base block as well.
         yield from PROFILES["tl_x_base"]

@@ -1,4 +1,4 @@
-"""What Growatt inverters make of a write to their clock and time slots.
+"""What Growatt inverters make of a write to their clock, time slots and VPP registers.
 
 ``after`` are the holding registers as they would be after the write, ``written`` the
 addresses that it names.
@@ -8,7 +8,9 @@ import calendar
 from collections.abc import Mapping
 from typing import Final
 
-from .requests import ILLEGAL_VALUE, RefusedError
+from .requests import ILLEGAL_FUNCTION, ILLEGAL_VALUE, RefusedError
+
+_MOST_MINUTES: Final = 1440
 
 _YEAR, _MONTH, _DAY = 45, 46, 47
 _CLOCK_LIMITS: Final = {
@@ -24,6 +26,23 @@ SLOTS: Final = (*range(3038, 3046, 2), *range(3050, 3060, 2))
 """Start words of the time slots 1 to 9 of TL-XH inverters. The end words follow them."""
 
 SLOT_ENDS: Final = tuple(start + 1 for start in SLOTS)
+
+VPP_VERSION: Final = 30099
+"""Holding register: version of the VPP protocol, times 100."""
+
+VPP: Final = (30000, 31999)
+"""First and last address of the VPP protocol."""
+
+REMOTE: Final = (30407, 30408, 30409)
+"""Holding registers of a command to the battery: on, minutes, power in per cent."""
+
+_AUTHORITY: Final = 30100
+_VPP_LIMITS: Final = {
+    _AUTHORITY: (0, 1),
+    30407: (0, 1),
+    30408: (0, _MOST_MINUTES),
+    30409: (-100, 100),
+}
 
 _GRID_CHARGE: Final = 3049
 _LAST_MODE: Final = 2
@@ -96,6 +115,40 @@ def forgotten_slots(after: Mapping[int, int], written: range) -> set[int]:
         and _mode(after, start) == _BATTERY_FIRST
         for address in (start, start + 1)
     }
+
+
+def speaks_vpp(words: Mapping[int, int]) -> bool:
+    """Tell whether holding registers are those of an inverter with the VPP protocol."""
+    return 200 <= words.get(VPP_VERSION, 0) <= 299
+
+
+def check_vpp(before: Mapping[int, int], written: Mapping[int, int]) -> None:
+    """Refuse what the VPP protocol does not allow. Raises ``RefusedError``.
+
+    An inverter without it, or that it has no control of, takes nothing at its
+    addresses but the control itself. Which exception the latter is, is not known.
+    """
+    if not any(VPP[0] <= address <= VPP[1] for address in written):
+        return
+    if not speaks_vpp(before) or (
+        before.get(_AUTHORITY) != 1 and list(written) != [_AUTHORITY]
+    ):
+        raise RefusedError(ILLEGAL_FUNCTION)
+    for address, (low, high) in _VPP_LIMITS.items():
+        if address in written and not low <= _signed(written[address]) <= high:
+            raise RefusedError(ILLEGAL_VALUE)
+
+
+def remote_power(words: Mapping[int, int]) -> tuple[int, int] | None:
+    """Return minutes and per cent of the command in force, ``None`` if there is none."""
+    enabled, minutes, power = (words.get(address, 0) for address in REMOTE)
+    if words.get(_AUTHORITY) != 1 or enabled != 1:
+        return None
+    return minutes, _signed(power)
+
+
+def _signed(word: int) -> int:
+    return (word ^ 0x8000) - 0x8000
 
 
 def _is_written(start: int, written: range) -> bool:

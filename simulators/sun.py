@@ -23,6 +23,7 @@ from custom_components.local_solar.modbus.register import Register
 
 from .clock import SimulatedClock
 from .datasets import Table
+from .growatt_rules import REMOTE, remote_power
 
 EFFICIENCY: Final = 0.97
 """Of the inverter, from DC to AC."""
@@ -48,7 +49,7 @@ _TABLES: Final[Mapping[Space, Table]] = {
     Space.INPUT: Table.INPUT,
 }
 _COUNTER: Final = re.compile(
-    r"(?:base_)?(?:(?P<flow>\w+)_)?energy_(?P<span>today|total)"
+    r"(?:base_|vpp_)?(?:(?P<flow>\w+)_)?energy_(?P<span>today|total)"
 )
 _SAME_FLOW: Final[Mapping[str, str]] = {
     "storage_charge": "battery_charge",
@@ -141,7 +142,7 @@ class Flows:
             "system": self.direct,
             "battery_charge": self.charge,
             "battery_discharge": self.discharge,
-            "ac_charge": 0,
+            "ac_charge": max(0, -self.direct),
             "grid_import": self.grid_import,
             "grid_export": self.grid_export,
             "load": self.load,
@@ -158,6 +159,8 @@ class Settings:
     """Share of the rated power."""
     lowest_charge: float = 10
     highest_charge: float = 100
+    remote_power: float | None = None
+    """What the battery is told, as a share of the rated power: + charges, - discharges."""
     clock_offset: timedelta = timedelta()
     """How far the device's clock is ahead; its days begin by it."""
 
@@ -221,7 +224,7 @@ class Plant:
 
     def _pass(self, flows: Flows, hours: float) -> None:
         for name, power in flows.by_name().items():
-            energy = power / 10 * hours
+            energy = max(0, power) / 10 * hours  # output is negative while charging
             self.grown[name] = self.grown.get(name, 0) + energy
             self.today[name] = self.today.get(name, 0) + energy
         if self.size.battery_capacity:
@@ -248,6 +251,8 @@ class Plant:
         charge = discharge = 0
         if size.battery_capacity:
             spare = sum(strings) - math.ceil(load / EFFICIENCY)
+            if settings.remote_power is not None:
+                spare = round(10 * size.rated_power * settings.remote_power)
             power = int(10 * size.battery_power)
             if spare > 0 and self.soc < settings.highest_charge:
                 full_in = (settings.highest_charge - self.soc) / _TAPER
@@ -258,7 +263,9 @@ class Plant:
         if too_much > 0:
             cut, discharge = max(0, too_much - discharge), max(0, discharge - too_much)
             strings = _less(strings, cut)
-        output = min(most, int((sum(strings) + discharge - charge) * EFFICIENCY))
+        direct = sum(strings) + discharge - charge
+        converted = direct * EFFICIENCY if direct > 0 else direct / EFFICIENCY
+        output = min(most, int(converted))
         return Flows(
             strings=strings,
             charge=charge,
@@ -337,6 +344,7 @@ class Plant:
             "battery_load_voltage": volts,
             "battery_current": net / volts,
             "bms_current": -net / volts,
+            "vpp_battery_current": -net / volts,
             "bms_full_capacity": capacity,
             "bms_remaining_capacity": capacity * self.soc / 100,
             "bms_cell_voltage_max": cells + 0.003,
@@ -374,6 +382,7 @@ class Mutation:
             if id(row) in self._counters
         }
         self._run_time = self._number("run_time", 0)
+        self._commanded_until = clock.now()
         self._shown: datetime | None = None
         self.update()
 
@@ -384,11 +393,16 @@ class Mutation:
             return
         self._shown = now
         self._obey()
+        if self.plant.settings.remote_power is not None:
+            self.plant.advance(min(now, self._commanded_until))
+            self._obey()
         self.plant.advance(now)
         self._show()
 
     def written(self, address: int, count: int) -> None:
         """Take note that a client wrote holding registers, such as the clock's."""
+        if any(address <= place < address + count for place in REMOTE):
+            self._take_command()
         row = self._by_key.get("clock")
         if row is not None and address < row.end and address + count > row.address:
             shown = row.decode(self._words_of(row))
@@ -397,10 +411,28 @@ class Mutation:
         self._obey()
         self._show()
 
+    def _take_command(self) -> None:
+        """Begin with the time of a command to the battery; 0 minutes have no end."""
+        command = remote_power(self._words[Table.HOLDING])
+        minutes = timedelta(minutes=command[0]) if command else timedelta()
+        has_no_end = command is not None and not minutes
+        self._commanded_until = datetime.max if has_no_end else self.plant.now + minutes
+
+    def _remote_power(self) -> float | None:
+        """Return what the battery is told for now, as a share of the rated power.
+
+        When the time is over, the registers stay as they are.
+        """
+        command = remote_power(self._words[Table.HOLDING])
+        if command is None or self.plant.now >= self._commanded_until:
+            return None
+        return command[1] / 100
+
     def _obey(self) -> None:
         """Take over what was set in the registers."""
         offset = self.plant.settings.clock_offset
         self.plant.settings = self._settings()
+        self.plant.settings.remote_power = self._remote_power()
         self.plant.settings.clock_offset = offset
 
     def _settings(self) -> Settings:
@@ -419,7 +451,7 @@ class Mutation:
         for row in self._rows:
             if (counter := self._counters.get(id(row))) is not None:
                 self._show_counter(row, *counter)
-            elif (value := values.get(row.key.removeprefix("base_"))) is not None:
+            elif (value := values.get(row.key, values.get(_same(row)))) is not None:
                 self._put(row, value)
 
     def _show_counter(self, row: Register, flow: str, span: str) -> None:
@@ -507,6 +539,11 @@ def _counter(row: Register) -> tuple[str, str] | None:
         return None
     flow = found["flow"] or ""
     return _SAME_FLOW.get(flow, flow), found["span"]
+
+
+def _same(row: Register) -> str:
+    """Return the key of the row that shows the same in the family's own block."""
+    return row.key.removeprefix("base_").removeprefix("vpp_")
 
 
 def _battery_state(flows: Flows) -> tuple[str, ...]:

@@ -34,6 +34,12 @@ HOST: Final = "127.0.0.1"
 TIMEOUT: Final = 5.0
 """Seconds to wait for an answer that will come."""
 
+VPP: Final[Mapping[int, int]] = {
+    **dict.fromkeys(range(30000, 30500), 0),
+    30099: 203,
+}
+"""Holding registers of the VPP protocol, which nobody uses."""
+
 NOON: Final = datetime(2026, 6, 21, 12, 0, 30)
 
 WRITE_FUNCTIONS: Final = (6, 16)
@@ -212,6 +218,7 @@ class Rig:
     simulator: StepwiseSimulator
     connection: ModbusConnection
     max_words: int | None = None
+    identified: Identification = IDENTIFIED
     now: datetime = NOON
     records: list[Written[str]] = field(default_factory=list)
     inverter: Inverter = field(init=False)
@@ -229,7 +236,7 @@ class Rig:
         unit = ImpatientUnit(self.connection, 1, self.simulator.lost)
         self.inverter = Inverter(
             unit,
-            IDENTIFIED,
+            self.identified,
             spacing=0.0,
             max_words=self.max_words,
             work_mode=Part.PRIORITY_MODE,
@@ -254,7 +261,10 @@ async def _forget(ledger: object) -> None:
 
 @asynccontextmanager
 async def make_rig(
-    holding: Mapping[int, int] | None = None, *, max_words: int | None = None
+    holding: Mapping[int, int] | None = None,
+    *,
+    max_words: int | None = None,
+    identified: Identification = IDENTIFIED,
 ) -> AsyncIterator[Rig]:
     """Start an inverter that holds these words, and connect to it."""
     # Keeping track of where each task was made takes five times as long as what they do.
@@ -263,6 +273,6 @@ async def make_rig(
         params = ModbusTcpParams(host=HOST, port=await simulator.start_tcp())
         connection = ModbusConnection(params, timeout=TIMEOUT)
         try:
-            yield Rig(simulator, connection, max_words=max_words)
+            yield Rig(simulator, connection, max_words=max_words, identified=identified)
         finally:
             await connection.close()

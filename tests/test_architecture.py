@@ -38,7 +38,7 @@ GROUND: Final = {
     "write_budget",
     "write_gate",
 }
-COORDINATOR: Final = {"coordinators", "writing"}
+COORDINATOR: Final = {"battery_control", "coordinators", "writing"}
 SURFACE_FOLDERS: Final = {"flows"}
 
 BANNED: Final = {
@@ -192,6 +192,7 @@ def test_only_the_gate_calls_a_drivers_write() -> None:
         "writing": {"self._gate(device, key)"},
         "services": {"writing"},
         "clock_sync": {"writing"},
+        "battery_control": {"writing"},
     }
     assert receivers("drivers") == {
         "writing": {"owner"},

@@ -35,7 +35,7 @@ from custom_components.local_solar.coordinators.outback import ERROR_TEXTS
 from custom_components.local_solar.growatt.identify import Identification
 from custom_components.local_solar.growatt.inverter import SYNC_CLOCK
 from custom_components.local_solar.growatt.models import Family
-from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
+from custom_components.local_solar.growatt.profiles.catalogue import every_row
 from custom_components.local_solar.hoymiles.alarms import TEXTS
 from custom_components.local_solar.hoymiles.devices import every_point
 from custom_components.local_solar.hoymiles.inventory import Inventory
@@ -45,6 +45,7 @@ from custom_components.local_solar.outback.block import Family as OutBackFamily
 from custom_components.local_solar.outback.points import every_point as outback_points
 from custom_components.local_solar.points import (
     ALARMS,
+    COMMANDED_UNTIL,
     CONNECTED,
     PROBLEM,
     Point,
@@ -401,8 +402,8 @@ def fields_in_code() -> set[str]:
 
 def points() -> list[Point]:
     """Return every point that may become an entity."""
-    rows = [row.point for profile in PROFILES.values() for row in profile]
-    derived = (CONNECTED, PROBLEM, ALARMS, SYNC_CLOCK)
+    rows = [row.point for row in every_row()]
+    derived = (CONNECTED, PROBLEM, ALARMS, SYNC_CLOCK, COMMANDED_UNTIL)
     return [
         point
         for point in (*rows, *derived, *every_point(), *outback_points())

@@ -5,6 +5,7 @@ from typing import Final
 
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import (
     config_validation as cv,
     device_registry as dr,
@@ -12,6 +13,7 @@ from homeassistant.helpers import (
 )
 from homeassistant.helpers.typing import ConfigType
 
+from .battery_control import async_release_for_good, command_store, report_not_released
 from .clock_sync import async_start_clock_sync
 from .const import CONF_KIND, DOMAIN, KIND_GROWATT, KIND_HOYMILES, KIND_OUTBACK
 from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator
@@ -74,9 +76,29 @@ async def async_unload_entry(hass: HomeAssistant, entry: LocalSolarConfigEntry) 
 
 async def async_remove_entry(hass: HomeAssistant, entry: LocalSolarConfigEntry) -> None:
     """Forget what is kept of its devices beside the entry."""
+    await _async_release_battery(hass, entry)
     for issue in (wrong_device_issue(entry), silent_dtu_issue(entry)):
         ir.async_delete_issue(hass, DOMAIN, issue)
     await ledger_store(hass, entry).async_remove()
+
+
+async def _async_release_battery(
+    hass: HomeAssistant, entry: LocalSolarConfigEntry
+) -> None:
+    """End a command to the battery of an entry that is deleted, or say that it goes on."""
+    store = command_store(hass, entry)
+    if await store.async_load() is None:
+        return
+    coordinator = COORDINATORS[entry.data[CONF_KIND]](hass, entry)
+    reason = "the entry was deleted while the device did not answer"
+    try:
+        async with coordinator.async_outside_setup():
+            is_released = await async_release_for_good(hass, coordinator)
+    except HomeAssistantError as err:
+        is_released, reason = False, str(err)
+    if not is_released:
+        report_not_released(hass, entry, reason)
+    await store.async_remove()
 
 
 async def async_remove_config_entry_device(

@@ -72,10 +72,45 @@ class TimeSlotChange:
         )
 
 
-type Value = bool | int | float | str | datetime | time | TimeSlot | frozenset[Alarm]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerCommand:
+    """What a battery is told to do for some time, whatever sun and house do.
+
+    ``power`` is in per cent of the rated power: more than 0 charges, less discharges.
+    ``minutes`` of 0 stand for no end; nothing here tells a device so.
+    """
+
+    power: int
+    minutes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """The end of a ``PowerCommand``: the device is to do again what its settings say.
+
+    ``before`` are the words of the command that it held when this one was given.
+    """
+
+    command: PowerCommand
+    before: tuple[int, ...]
+    authority: bool
+    """Whether control was taken for the command, so that it has to be given back."""
+
+
+type Value = (
+    bool
+    | int
+    | float
+    | str
+    | datetime
+    | time
+    | TimeSlot
+    | PowerCommand
+    | frozenset[Alarm]
+)
 """What a point can hold. A value the device does not give is ``None`` or missing."""
 
-type Wanted = Value | TimeSlotChange
+type Wanted = Value | TimeSlotChange | Release
 """What a point shall hold."""
 
 type Values = Mapping[str, Value | None]
@@ -123,6 +158,10 @@ class Quantity(StrEnum):
     TIME_OF_DAY = auto()
     TIME_SLOT = auto()
     """A part of the day and what happens in it."""
+    POWER_COMMAND = auto()
+    """What a battery is told to do for some time."""
+    MOMENT = auto()
+    """A point in time, with its time zone."""
     FLAG = auto()
     """True or false."""
     PROBLEM = auto()
@@ -278,8 +317,19 @@ ALARMS: Final = Point(
 )
 """The faults and warnings that the device reports."""
 
+COMMANDED_UNTIL: Final = Point(
+    key="commanded_until",
+    name="Commanded until",
+    quantity=Quantity.MOMENT,
+    visibility=Visibility.SHOWN,
+)
+"""When the command ends that a battery carries out; on every battery that takes one."""
+
 
 # -- keys that actions know by name; the same thing has the same key in every family --
+
+BATTERY_COMMAND: Final = "battery_command"
+"""What a battery is told to do for some time: a ``PowerCommand``, or ``False`` for nothing."""
 
 AC_CHARGE: Final = "ac_charge_enable"
 """The setting that lets the battery charge from the grid."""

@@ -95,6 +95,8 @@ PRESENTATIONS: Final[Mapping[Quantity, Presentation]] = {
     ),
     Quantity.TIME_OF_DAY: Presentation(),
     Quantity.TIME_SLOT: Presentation(),
+    Quantity.POWER_COMMAND: Presentation(),
+    Quantity.MOMENT: Presentation(device_class=SensorDeviceClass.TIMESTAMP),
     Quantity.FLAG: Presentation(platform=Platform.BINARY_SENSOR),
     Quantity.PROBLEM: Presentation(
         platform=Platform.BINARY_SENSOR,

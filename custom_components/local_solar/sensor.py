@@ -16,7 +16,7 @@ from homeassistant.util import dt as dt_util
 
 from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator
 from .entity import LocalSolarEntity, points_on
-from .points import Device, Point, TimeSlot
+from .points import Device, Point, PowerCommand, TimeSlot
 from .quantities import precision, presentation
 
 PARALLEL_UPDATES = 0
@@ -62,7 +62,9 @@ class LocalSolarSensor(LocalSolarEntity, SensorEntity):
             return value.replace(tzinfo=dt_util.get_default_time_zone())
         if isinstance(value, time):
             return value.isoformat("minutes")
-        return None if isinstance(value, frozenset | TimeSlot) else value
+        if isinstance(value, frozenset | TimeSlot | PowerCommand):
+            return None
+        return value
 
 
 class CounterSensor(LocalSolarSensor, RestoreSensor):

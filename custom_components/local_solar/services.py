@@ -24,7 +24,9 @@ from homeassistant.helpers.service import (
     async_get_device_and_config_entry,
     async_register_admin_service,
 )
+from homeassistant.util import dt as dt_util
 
+from .battery_control import BatteryControl
 from .const import CONF_KIND, DOMAIN
 from .coordinators.base import LocalSolarCoordinator
 from .dataset_files import async_write_dataset
@@ -33,6 +35,7 @@ from .points import (
     AC_CHARGE,
     SLOT_WITHOUT_GRID_CHARGE,
     Point,
+    PowerCommand,
     TimeSlotChange,
     Value,
     Wanted,
@@ -53,14 +56,29 @@ ATTR_EXPECTED: Final = "expected"
 ATTR_ONLY_IF_DIFFERENT: Final = "only_if_different"
 ATTR_SLOT: Final = "slot"
 ATTR_GRID_CHARGE: Final = "grid_charge"
+ATTR_POWER: Final = "power"
+ATTR_DURATION: Final = "duration"
 
 MAX_WORDS: Final = 125
 """The most registers that one message can bring."""
+
+MAX_MINUTES: Final = 24 * 60
+"""The longest command to a battery. There is none without end."""
 
 _DEVICE: Final = {probatio.Required(ATTR_DEVICE_ID): cv.string}
 
 _KEY: Final = probatio.All(cv.string, cv.slug)
 _VALUE: Final = probatio.Any(bool, int, float, str, time, dict)
+
+
+def _whole_number(value: object) -> int:
+    """Return a number that was given as such, or as text. Raises ``Invalid``."""
+    number = None if isinstance(value, bool) else probatio.Coerce(float)(value)
+    if number is None or not number.is_integer():
+        raise probatio.Invalid("expected a whole number")
+    return int(number)
+
+
 _WORD_ADDRESS: Final = probatio.All(probatio.Coerce(int), probatio.Range(0, 0xFFFF))
 
 READ_REGISTER: Final = probatio.Schema(
@@ -106,6 +124,21 @@ SET_TIME_SLOT: Final = probatio.Schema(
         probatio.Optional(ATTR_GRID_CHARGE): cv.boolean,
     }
 )
+CONTROL_BATTERY: Final = probatio.Schema(
+    {
+        **_DEVICE,
+        probatio.Required(ATTR_POWER): probatio.All(
+            _whole_number, probatio.Range(-100, 100)
+        ),
+        probatio.Required(ATTR_DURATION): probatio.All(
+            _whole_number, probatio.Range(1, MAX_MINUTES)
+        ),
+        probatio.Required(ATTR_CONFIRM): cv.boolean,
+    }
+)
+RELEASE_BATTERY: Final = probatio.Schema(
+    {**_DEVICE, probatio.Required(ATTR_CONFIRM): cv.boolean}
+)
 DEVICE: Final = probatio.Schema(_DEVICE)
 
 
@@ -150,6 +183,17 @@ class _Call:
             )
         return writing
 
+    @property
+    def battery_control(self) -> BatteryControl:
+        """The commands to the battery. Raises ``ServiceValidationError`` if it takes none."""
+        if (control := self.coordinator.battery_control) is None:
+            raise ServiceValidationError(
+                translation_domain=DOMAIN,
+                translation_key="no_battery_control",
+                translation_placeholders={"device": self.coordinator.name},
+            )
+        return control
+
     def check_confirmed(self) -> None:
         """Raise ``ServiceValidationError`` unless the caller has confirmed."""
         if not self.call.data[ATTR_CONFIRM]:
@@ -170,7 +214,7 @@ class _Call:
         pending = await self.writing.async_preview(self.device, key, wanted, asker)
         self.writing.cancel(self.device, pending.token)
 
-    def parse(self, point: Point, given: Given) -> Wanted:
+    def parse(self, point: Point, given: Given) -> Value | TimeSlotChange:
         """Return the value that is meant. Raises ``ServiceValidationError``."""
         try:
             return parse(point, given)
@@ -368,6 +412,30 @@ async def async_list_devices(call: ServiceCall) -> ServiceResponse:
     return {"devices": devices}
 
 
+async def async_control_battery(call: ServiceCall) -> ServiceResponse:
+    """Tell the battery what to do for some time, after which it is released."""
+    request = _Call.of(call)
+    writing, control, data = request.writing, request.battery_control, call.data
+    request.check_confirmed()
+    command = PowerCommand(power=data[ATTR_POWER], minutes=data[ATTR_DURATION])
+    written = await control.async_start(writing, command, await request.async_asker())
+    until = control.until and dt_util.as_local(control.until)
+    response = {
+        **_result(written),
+        "until": until and until.isoformat(timespec="seconds"),
+    }
+    return response if call.return_response else None
+
+
+async def async_release_battery(call: ServiceCall) -> ServiceResponse:
+    """End a command to the battery before its time; also while writing is switched off."""
+    request = _Call.of(call)
+    control = request.battery_control
+    request.check_confirmed()
+    written = await control.async_release(await request.async_asker())
+    return _result(written) if call.return_response else None
+
+
 def _preview(pending: Pending[Asker]) -> ServiceResponse:
     setting, change = pending.setting, pending.change
     return {
@@ -386,7 +454,7 @@ def _preview(pending: Pending[Asker]) -> ServiceResponse:
     }
 
 
-def _result(written: Written[Asker]) -> ServiceResponse:
+def _result(written: Written[Asker]) -> dict[str, Any]:
     return {
         ATTR_REGISTER: written.setting.point.key,
         ATTR_ADDRESS: written.setting.address,
@@ -410,6 +478,16 @@ ACTIONS: Final[Mapping[str, tuple[_Handler, probatio.Schema, SupportsResponse]]]
     "set_time_slot": (async_set_time_slot, SET_TIME_SLOT, SupportsResponse.OPTIONAL),
     "dump_registers": (async_dump_registers, DEVICE, SupportsResponse.ONLY),
     "list_devices": (async_list_devices, DEVICE, SupportsResponse.ONLY),
+    "control_battery": (
+        async_control_battery,
+        CONTROL_BATTERY,
+        SupportsResponse.OPTIONAL,
+    ),
+    "release_battery": (
+        async_release_battery,
+        RELEASE_BATTERY,
+        SupportsResponse.OPTIONAL,
+    ),
 }
 """Name -> what it does, what it takes, whether it answers."""
 

@@ -5,7 +5,16 @@ from contextlib import suppress
 from datetime import datetime, time
 from typing import Final
 
-from .points import Point, Quantity, TimeSlot, TimeSlotChange, Value, Wanted
+from .points import (
+    Point,
+    PowerCommand,
+    Quantity,
+    Release,
+    TimeSlot,
+    TimeSlotChange,
+    Value,
+    Wanted,
+)
 
 type Given = bool | int | float | str | time | Mapping[str, object]
 """What someone may give as a value: text, number, truth value, or a slot's fields."""
@@ -25,7 +34,7 @@ class NotAValueError(ValueError):
     """What was given is not a value of the point. The message says what is."""
 
 
-def parse(point: Point, given: Given) -> Wanted:
+def parse(point: Point, given: Given) -> Value | TimeSlotChange:
     """Return what someone wants ``point`` to hold by giving ``given``.
 
     Whether that is within the limits is the table's business. Raises ``NotAValueError``.
@@ -37,6 +46,8 @@ def parse(point: Point, given: Given) -> Wanted:
             return _time(given)
         case Quantity.TIME_SLOT:
             return _slot(given)
+        case Quantity.POWER_COMMAND:
+            raise NotAValueError("is given with the action control_battery only")
         case _ if point.options:
             return _text(given)
         case _:
@@ -53,6 +64,8 @@ def as_json(value: Value | None) -> Json:
                 "mode": value.mode,
                 "enabled": value.enabled,
             }
+        case PowerCommand():
+            return {"power": value.power, "duration": value.minutes}
         case datetime():
             return value.isoformat()
         case time():
@@ -84,6 +97,10 @@ def as_text(value: Wanted | None, unit: str | None = None) -> str:
                 for part, what in parts.items()
                 if what is not None
             )
+        case PowerCommand():
+            return f"{_power_text(value.power)} {_duration_text(value.minutes)}"
+        case Release():
+            return as_text(False)
         case time():
             return _clock_time(value)
         case datetime():
@@ -92,6 +109,16 @@ def as_text(value: Wanted | None, unit: str | None = None) -> str:
             return value.replace("_", " ")
         case frozenset():
             return ", ".join(alarm.text for alarm in sorted(value)) or "none"
+
+
+def _power_text(power: int) -> str:
+    if not power:
+        return "idle"
+    return f"{'charge' if power > 0 else 'discharge'} {abs(power)} %"
+
+
+def _duration_text(minutes: int) -> str:
+    return f"for {minutes} min" if minutes else "without end"
 
 
 def is_same(one: Value | None, other: Value | None) -> bool:

@@ -239,6 +239,12 @@ class Change:
     doubts: tuple[str, ...] = ()
     """Keys of texts that tell what to think over. Who confirms a preview has read them; a
     change without a preview must name those it accepts."""
+    persistent: bool | None = None
+    """Whether it goes to flash, where that differs between the changes of a setting."""
+    rationed: bool = True
+    """Whether it is refused when the budget of flash is spent. What ends a command is not."""
+    undo: Wanted | None = None
+    """What takes the change back, where that is not simply the old value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -390,8 +396,8 @@ class WriteGate[By]:
         async with self._lock:
             before = await self._async_look(key)
             change = self._driver.change(key, wanted, before)
-            if before.persistent and not self._is_held(setting, change, before):
-                self._check_budget(setting)
+            if _wears(change, before) and not self._is_held(setting, change, before):
+                self._check_budget(setting, change)
             self._check_open()
         pending = Pending(
             token=secrets.token_hex(8),
@@ -433,7 +439,9 @@ class WriteGate[By]:
 
     # -- changes ------------------------------------------------------------------
 
-    async def async_confirm(self, token: str, by: By) -> Written[By]:
+    async def async_confirm(
+        self, token: str, by: By, *, only_if_different: bool = True
+    ) -> Written[By]:
         """Make a previewed change. The token is used up, whatever happens.
 
         Raises ``WriteError``: ``UnknownTokenError``, or ``ValueChangedError`` if the
@@ -455,7 +463,7 @@ class WriteGate[By]:
                 wanted=pending.wanted,
                 accepted=frozenset(pending.change.doubts),
                 check=is_as_previewed,
-                only_if_different=True,
+                only_if_different=only_if_different,
                 asked=pending.by,
                 confirmed=by,
             )
@@ -546,8 +554,8 @@ class WriteGate[By]:
                 for doubt in change.doubts:
                     if doubt not in order.accepted:
                         raise DoubtfulError(doubt, register=key)
-                if before.persistent:
-                    self._check_budget(order.setting)
+                if _wears(change, before):
+                    self._check_budget(order.setting, change)
                     # Counted before it is sent: a crash must not forget it.
                     await self._budget.async_spend(order.setting.wears)
                 self._check_unbroken(breaks)
@@ -638,7 +646,9 @@ class WriteGate[By]:
         if self._closed:
             raise ClosedError
 
-    def _check_budget(self, setting: GuardedSetting) -> None:
+    def _check_budget(self, setting: GuardedSetting, change: Change) -> None:
+        if not change.rationed:
+            return
         try:
             rule = setting.point.setting
             self._budget.check(setting.wears, rule.spacing if rule else None)
@@ -646,6 +656,11 @@ class WriteGate[By]:
             raise TooOftenError(
                 str(err), limit=err.limit, until=err.until.isoformat()
             ) from err
+
+
+def _wears(change: Change, before: Reading) -> bool:
+    """Return whether a change goes to flash."""
+    return before.persistent if change.persistent is None else change.persistent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

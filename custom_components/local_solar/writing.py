@@ -148,7 +148,9 @@ class Writing:
         with self._in_words(device, key):
             return await self._gate(device, key).async_preview(key, wanted, by)
 
-    async def async_confirm(self, device: str, token: str, by: Asker) -> Written[Asker]:
+    async def async_confirm(
+        self, device: str, token: str, by: Asker, *, only_if_different: bool = True
+    ) -> Written[Asker]:
         """Make a previewed change."""
         with self._in_words(device, ""):
             gate = self._gate(device, "")
@@ -156,7 +158,9 @@ class Writing:
         key = pending.setting.point.key if pending else ""
         try:
             with self._in_words(device, key):
-                return await gate.async_confirm(token, by)
+                return await gate.async_confirm(
+                    token, by, only_if_different=only_if_different
+                )
         finally:
             self._forget(gate, token)
 

@@ -9,7 +9,8 @@ from custom_components.local_solar.growatt.alarms import (
     AlarmKind,
     Meaning,
 )
-from custom_components.local_solar.growatt.inverter import DERIVED_FROM, INTERVALS
+from custom_components.local_solar.growatt.derived import FORMULAS
+from custom_components.local_solar.growatt.inverter import INTERVALS, told_by
 from custom_components.local_solar.growatt.models import (
     DEVICE_TYPE_CODES,
     FIRMWARE_PREFIXES,
@@ -100,7 +101,12 @@ How to read the tables:
   out: writes of what is kept in it are spaced and counted.
 - *Never write* gives the reason why a register must be left alone, whatever program you use.
 
-These entities have no register of their own: {derived}.
+These entities have no register of their own. A power or energy is derived only where the
+map has no row for it, by the first formula that the inverter has all parts of, and has no
+value while a part has none. The battery's power is positive while it charges, the grid's
+while the house draws from it.
+
+{derived}
 """
 
 MODELS_INTRO: Final = """\
@@ -135,10 +141,12 @@ def _registers_intro() -> str:
     rhythms = ";\n".join(
         f"  `{rhythm}` {interval_text(INTERVALS[rhythm])}" for rhythm in Rhythm
     )
-    derived = "; ".join(
-        f"`{key}` (from {', '.join(f'`{row}`' for row in rows)})"
-        for key, rows in DERIVED_FROM.items()
-    )
+    told = [
+        f"- `{key}`: from {', '.join(f'`{row}`' for row in rows)}"
+        for key, rows in told_by(PROTOCOL_2).items()
+    ]
+    formulas = [f"- `{it.point.key}`: {it.text}" for it in FORMULAS]
+    derived = "\n".join([*told, *formulas])
     return REGISTERS_INTRO.format(rhythms=rhythms, derived=derived)
 
 

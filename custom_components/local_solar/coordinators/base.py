@@ -6,7 +6,8 @@ poll: only those whose own value or availability changed.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from time import monotonic
@@ -19,6 +20,7 @@ from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
+from ..battery_control import BatteryControl
 from ..const import CONF_WRITE_ACCESS, DOMAIN, LOGGER, WRITE_CONFIRM, WRITE_DISABLED
 from ..counters import CounterGuard
 from ..modbus.image import Space
@@ -91,6 +93,8 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
         self.failed: Mapping[str, str] = {}
         self.writing: Writing | None = None
         """How settings are changed, ``None`` while writing is switched off."""
+        self.battery_control: BatteryControl | None = None
+        """Commands to the battery, ``None`` if there is none that takes them."""
         self._counters: tuple[tuple[PointId, Quantity], ...] = ()
         self._reported: frozenset[PointId] = frozenset()
         self._report_due = 0.0
@@ -168,9 +172,21 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
         return bool(access == WRITE_CONFIRM)
 
     async def async_open_writing(self) -> None:
-        """Open the gates, if the owner has switched writing on."""
+        """Open the gates, if the owner has switched writing on.
+
+        A command that is in force is gone on with, and ended, in any case.
+        """
         if self.may_write:
             self.writing = await Writing.async_open(self.hass, self)
+        self.battery_control = await BatteryControl.async_open(self.hass, self)
+
+    @asynccontextmanager
+    async def async_outside_setup(self) -> AsyncIterator[None]:
+        """Reach the devices although the entry is not set up, by what is stored of them.
+
+        Raises ``HomeAssistantError`` if the link is in use with other settings.
+        """
+        yield
 
     @callback
     def right_device_answered(self) -> None:
@@ -178,7 +194,13 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
         ir.async_delete_issue(self.hass, DOMAIN, wrong_device_issue(self.config_entry))
 
     async def async_close_writing(self) -> None:
-        """Let no more changes through."""
+        """Let no more changes through.
+
+        A command that nobody could end by hand any more is ended before.
+        """
+        if self.battery_control is not None:
+            is_last = not self.may_write or self.config_entry.disabled_by is not None
+            await self.battery_control.async_close(release=is_last)
         if self.writing is not None:
             await self.writing.async_close()
 
@@ -257,6 +279,9 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
                 # What is reached through another device says itself whether it answers.
                 values = snapshot.setdefault(device.identity.id, {})
                 values.setdefault(CONNECTED.key, self.awake)
+        if self.battery_control is not None:
+            for battery, values in self.battery_control.values.items():
+                snapshot.setdefault(battery, {}).update(values)
         return snapshot
 
     async def _async_poll_awake(self) -> dict[str, dict[str, Value | None]]:

@@ -1,14 +1,14 @@
 """Polls one Growatt inverter over Home Assistant's shared Modbus connection."""
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final, override
 
 from modbus_connection import ModbusError, ModbusUnit
 
-from homeassistant.components.modbus import async_get_unit
+from homeassistant.components.modbus import async_get_temporary_unit, async_get_unit
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import (
     ConfigEntryError,
@@ -180,6 +180,21 @@ class GrowattCoordinator(LocalSolarCoordinator):
         inverter, *others = self.inverter.devices
         self.set_devices((with_connection(inverter), *others))
 
+    @asynccontextmanager
+    @override
+    async def async_outside_setup(self) -> AsyncIterator[None]:
+        params = self.link.params
+        async with async_get_temporary_unit(self.hass, params, self.unit_id) as unit:
+            self._unit = unit
+            self._keep_pace()
+            stored = self.config_entry.data[CONF_IDENTIFICATION]
+            self._use(unit, Identification.from_json(stored))
+            try:
+                yield
+            finally:
+                self._settings.stop_watching()
+                unit.require_timeout(None)
+
     @override
     async def _async_poll(
         self, wanted: set[PointId]
@@ -334,4 +349,6 @@ def _with_known_equipment(
         modules=max(identified.modules, stored.modules),
         meter=identified.meter or stored.meter,
         backup_box=identified.backup_box or stored.backup_box,
+        # A map that the owner has chosen instead may not go together with it.
+        vpp=identified.vpp or (stored.vpp and identified.profile == stored.profile),
     )

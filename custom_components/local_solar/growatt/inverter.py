@@ -1,6 +1,6 @@
 """A Growatt inverter on a unit: its devices, and polling what is wanted of them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 import time
 from typing import Final
@@ -18,6 +18,8 @@ from ..modbus.reader import (
 from ..modbus.register import Decoder, Register
 from ..points import (
     ALARMS,
+    BATTERY_COMMAND,
+    COMMANDED_UNTIL,
     PROBLEM,
     Device,
     DeviceIdentity,
@@ -35,7 +37,7 @@ from .battery import VOLTAGE_KEYS, VoltageScale, battery_model
 from .derived import Derivation, derivations
 from .identify import HYBRIDS_AT_3000, Identification, read_serial_number
 from .probe import DEVICE_TYPE_CODE
-from .profiles.catalogue import PROFILES
+from .profiles.catalogue import profile_of
 from .profiles.profile import OFFERED, Part, Profile
 
 MANUFACTURER: Final = "Growatt"
@@ -164,7 +166,7 @@ class Inverter:
         """
         self.identified = identified
         self._work_mode = work_mode
-        self.profile: Profile = PROFILES[identified.profile]
+        self.profile: Profile = profile_of(identified.profile, vpp=identified.vpp)
         self._told_by = told_by(self.profile.alarms)
         self.image = RegisterImage()
         self._max_words = min(
@@ -302,11 +304,15 @@ class Inverter:
                     firmware=identified.battery_firmware,
                     via=self.id,
                 ),
-                points=self._points(self.battery_id),
+                points=(*self._points(self.battery_id), *self._battery_points()),
             )
 
     def _commands(self) -> tuple[Point, ...]:
         return (SYNC_CLOCK,) if self.identified.knows_settings else ()
+
+    def _battery_points(self) -> tuple[Point, ...]:
+        commands = self.register(BATTERY_COMMAND) and self.identified.knows_settings
+        return (COMMANDED_UNTIL,) if commands else ()
 
     def _points(self, device: str) -> tuple[Point, ...]:
         return (
@@ -392,8 +398,7 @@ class Inverter:
     ) -> list[int]:
         """Read any words, a lost or garbled answer once more. Raises ``ModbusError``."""
         words: list[int] = []
-        for first in range(address, address + count, self._max_words):
-            size = min(self._max_words, address + count - first)
+        for first, size in self._pieces(address, count):
             try:
                 words += await read_words(self._unit, space, first, size)
             except ModbusError as err:
@@ -401,6 +406,16 @@ class Inverter:
                     raise
                 words += await read_words(self._unit, space, first, size)
         return words
+
+    def _pieces(self, address: int, count: int) -> Iterator[tuple[int, int]]:
+        """Cut registers where the unit wants it: address and words of each piece."""
+        width = self.profile.max_words
+        first, end = address, address + count
+        while first < end:
+            border = first - first % width + width
+            last = min(end, border, first + self._max_words)
+            yield first, last - first
+            first = last
 
     def values_in(
         self, space: Space, address: int, words: Sequence[int]

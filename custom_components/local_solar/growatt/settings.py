@@ -27,8 +27,10 @@ from ..modbus.register import Register
 from ..modbus.writing import async_patiently, does_not_fit, encode_setting, failure_of
 from ..points import (
     AC_CHARGE,
+    BATTERY_COMMAND,
     IN_FLASH,
     SLOT_WITHOUT_GRID_CHARGE,
+    Release,
     TimeSlot,
     TimeSlotChange,
     Value,
@@ -51,6 +53,7 @@ from ..write_gate import (
 )
 from .identify import identity_place
 from .inverter import SYNC_CLOCK, Inverter
+from .remote_power import AUTHORITY, CommandCodec, RemotePower
 from .time_slots import (
     SlotCodec,
     change_of_part,
@@ -96,7 +99,7 @@ class InverterSettings:
         self._unit = unit
         self._inverter = inverter
         self._now = now
-        self._one_by_one: dict[int, bool] = {}
+        self._one_by_one: dict[tuple[int, int], bool] = {}
         self._breaks = 0
         self.stop_watching = unit.on_connection_lost(self._note_break)
         """Ends what was begun here; to be called when the driver is not used any more."""
@@ -112,6 +115,13 @@ class InverterSettings:
             return GuardedSetting(
                 point=SYNC_CLOCK, address=row.address, wears=self._wears(row)
             )
+        if key == BATTERY_COMMAND:
+            remote = self._remote
+            return GuardedSetting(
+                point=remote.command.point,
+                address=remote.command.address,
+                wears=self._wears(remote.authority),
+            )
         row = self._row(key)
         whole = self._whole(row)
         assert row.point.setting is not None
@@ -125,6 +135,8 @@ class InverterSettings:
 
     def rows(self, key: str) -> list[Register]:
         """Return the rows whose words a setting of this key is written to."""
+        if key == BATTERY_COMMAND:
+            return [self._remote.authority, self._remote.command]
         return [self._clock if key == SYNC_CLOCK.key else self._whole(self._row(key))]
 
     @property
@@ -132,6 +144,17 @@ class InverterSettings:
         if (row := self._inverter.register("clock")) is None:
             raise UnknownSettingError(register=SYNC_CLOCK.key)
         return row
+
+    @property
+    def _remote(self) -> RemotePower:
+        """What commands to the battery are made of, or raise why there are none."""
+        authority = self._inverter.register(AUTHORITY)
+        command = self._inverter.register(BATTERY_COMMAND)
+        if authority is None or command is None:
+            raise UnknownSettingError(register=BATTERY_COMMAND)
+        if not self._inverter.identified.knows_settings:
+            raise NotASettingError(register=BATTERY_COMMAND)
+        return RemotePower(authority, command)
 
     def _row(self, key: str) -> Register:
         """Return the row of a setting, or raise why it is none."""
@@ -188,6 +211,8 @@ class InverterSettings:
                 persistent=False,
                 around=_ReadAt(time.monotonic()),
             )
+        if key == BATTERY_COMMAND:
+            return await self._async_read_command()
         row = self._row(key)
         whole = self._whole(row)
         flags = self._read_with(row, whole)
@@ -199,6 +224,17 @@ class InverterSettings:
             persistent=self._is_persistent(row),
             around=self._around(whole, flags),
         )
+
+    async def _async_read_command(self) -> Reading:
+        remote = self._remote
+        words: list[list[int]] = []
+        for row in (remote.authority, remote.command):
+            # One by one: without either of them there is nothing to go by.
+            await self._async_read_rows(row)
+            words.append(
+                self._inverter.image.get(row.space, row.address, row.words) or []
+            )
+        return remote.reading(*words)
 
     def _read_with(self, row: Register, whole: Register) -> dict[str, Register]:
         """Return other rows that must be known to judge a change."""
@@ -297,19 +333,23 @@ class InverterSettings:
             if wanted is not True:
                 raise does_not_fit(self._clock, wanted, "is no command: say on")
             return Change(key=key, value=self._now().replace(microsecond=0), raw=())
+        if key == BATTERY_COMMAND:
+            return self._remote.change(wanted, current)
         row = self._row(key)
         whole = self._whole(row)
         if isinstance(whole.codec, SlotCodec):
             written: Value = _slot_after(row, wanted, current)
         elif isinstance(wanted, TimeSlotChange):
             raise does_not_fit(row, wanted, "is a time slot")
+        elif isinstance(wanted, Release):
+            raise does_not_fit(row, wanted, "is no command to a battery")
         else:
             _check_present(row, current)
             written = wanted
         raw = encode_setting(whole, written)
         return Change(
             key=key,
-            value=written if isinstance(wanted, TimeSlotChange) else wanted,
+            value=written if isinstance(wanted, TimeSlotChange | Release) else wanted,
             raw=raw,
             doubts=_doubts_about(whole.key, written, current)
             if isinstance(written, TimeSlot)
@@ -324,6 +364,8 @@ class InverterSettings:
                 isinstance(reading.value, datetime)
                 and abs(reading.value - self._now()) <= CLOCK_TOLERANCE
             )
+        if change.key == BATTERY_COMMAND:
+            return self._remote.holds(change, reading)
         if reading.raw == change.raw:
             return True
         whole = self._whole(self._row(change.key))
@@ -346,7 +388,9 @@ class InverterSettings:
 
     def as_whole(self, key: str, wanted: Wanted) -> tuple[str, Wanted]:
         """Return the slot and its change if a part of a slot is wanted."""
-        if key == SYNC_CLOCK.key or (row := self._row(key)).part_of is None:
+        if key in (SYNC_CLOCK.key, BATTERY_COMMAND):
+            return key, wanted
+        if (row := self._row(key)).part_of is None:
             return key, wanted
         return row.part_of[0], _as_change(row, wanted)
 
@@ -355,12 +399,42 @@ class InverterSettings:
 
         An inverter only says that it has understood.
         """
-        if change.key == SYNC_CLOCK.key:
-            row, words = self._clock, CLOCK.encode(self._now())
-        else:
-            row, words = self._whole(self._row(change.key)), change.raw
-        works = self._one_by_one.get(row.address)
         breaks = self._breaks
+        if change.key == BATTERY_COMMAND:
+            await self._async_send_command(change, breaks)
+        elif change.key == SYNC_CLOCK.key:
+            await self._async_put(self._clock, CLOCK.encode(self._now()), breaks)
+        else:
+            row = self._whole(self._row(change.key))
+            await self._async_put(row, change.raw, breaks)
+        return False
+
+    async def _async_send_command(self, change: Change, breaks: int) -> None:
+        """Send the messages of a command to the battery, or of its end.
+
+        Raises ``DeviceError`` if only some were taken.
+        """
+        taken = 0
+        for step in self._remote.steps(change):
+            try:
+                await self._async_put(step.row, step.words, breaks)
+            except RefusedError as err:
+                if step.may_be_refused:
+                    continue
+                if taken:
+                    raise DeviceError(f"{step.row.key}: {err}") from err
+                raise
+            taken += 1
+
+    async def _async_put(
+        self, row: Register, words: tuple[int, ...], breaks: int
+    ) -> None:
+        """Send words, in the other way if the unit refuses the first one.
+
+        Raises ``RefusedError`` or ``DeviceError``.
+        """
+        known = row.address, len(words)
+        works = self._one_by_one.get(known)
         one_by_one = len(words) == 1 if works is None else works
         try:
             await self._async_send(row, words, breaks, one_by_one=one_by_one)
@@ -374,8 +448,7 @@ class InverterSettings:
                 raise failure_of(err) from refusal
         except ModbusError as err:
             raise failure_of(err) from err
-        self._one_by_one[row.address] = one_by_one
-        return False
+        self._one_by_one[known] = one_by_one
 
     async def _async_send(
         self, row: Register, words: tuple[int, ...], breaks: int, *, one_by_one: bool
@@ -393,7 +466,7 @@ class InverterSettings:
             )
             return
         places = list(enumerate(words, row.address))
-        if isinstance(row.codec, SlotCodec):
+        if isinstance(row.codec, SlotCodec | CommandCodec):
             places.reverse()  # the switch is in the first word: it must come last
         for sent, (address, word) in enumerate(places):
             try:

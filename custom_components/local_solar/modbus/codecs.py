@@ -10,9 +10,9 @@ from datetime import datetime, time
 import string
 from typing import Final, Protocol
 
-from ..points import TimeSlot
+from ..points import PowerCommand, TimeSlot
 
-type Raw = int | str | datetime | time | TimeSlot
+type Raw = int | str | datetime | time | TimeSlot | PowerCommand
 
 _HEX_DIGITS: Final = frozenset(string.hexdigits)
 

@@ -18,7 +18,7 @@ from ..modbus.image import RegisterImage, Space
 from ..modbus.reader import is_refusal, read_words
 from ..modbus.register import Register
 from ..modbus.writing import async_patiently, does_not_fit, encode_setting, failure_of
-from ..points import IN_FLASH, TimeSlotChange, Value, Wanted
+from ..points import IN_FLASH, Release, TimeSlotChange, Value, Wanted
 from ..values import as_text
 from ..write_gate import (
     Change,
@@ -296,6 +296,8 @@ class DeviceSettings:
         placed = self._placed(key)
         if isinstance(wanted, TimeSlotChange):
             raise does_not_fit(placed.row.register, wanted, "is a time slot")
+        if isinstance(wanted, Release):
+            raise does_not_fit(placed.row.register, wanted, "is not its value")
         found = current.around
         assert isinstance(found, _Found)
         is_command = placed.row.sends_to is not None

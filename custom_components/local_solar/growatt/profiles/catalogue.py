@@ -1,8 +1,13 @@
 """All register maps, by the key that ``models.py`` chooses and a config entry stores."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from itertools import chain
 from typing import Final
 
+from ...modbus.image import Space
+from ...modbus.register import Register
 from . import (
     max_tl3,
     min_tl_x,
@@ -19,6 +24,7 @@ from . import (
     wit,
 )
 from .profile import Profile
+from .vpp import GROUPS, OVERLAY
 
 PROFILES: Final[Mapping[str, Profile]] = {
     profile.key: profile
@@ -38,3 +44,32 @@ PROFILES: Final[Mapping[str, Profile]] = {
         wit.PROFILE,
     )
 }
+
+
+def with_vpp(profile: Profile) -> Profile:
+    """Return a map with the registers of the VPP protocol laid over it.
+
+    Raises ``ValueError`` if the family must not be asked for these: off-grid models reset.
+    """
+    return replace(
+        profile,
+        sections=(*profile.sections, *OVERLAY),
+        groups={
+            space: tuple(sorted((*profile.groups.get(space, ()), *GROUPS[space])))
+            for space in Space
+        },
+    )
+
+
+@cache
+def profile_of(key: str, *, vpp: bool) -> Profile:
+    """Return the map of a key, with what the VPP protocol adds if an inverter speaks it.
+
+    Raises ``KeyError`` if there is none, ``ValueError`` as ``with_vpp`` does.
+    """
+    return with_vpp(PROFILES[key]) if vpp else PROFILES[key]
+
+
+def every_row() -> Iterator[Register]:
+    """Go through the rows of all maps, and of what is laid over them."""
+    return chain(*PROFILES.values(), *(section.rows for section in OVERLAY))

@@ -15,6 +15,9 @@ from .protocol_2 import HOLDING, identity_row
 MAX_WORDS: Final = 45
 """The most words a read may ask for."""
 
+FORBIDDEN: Final[tuple[Group, ...]] = ((30000, 65535),)
+"""Nothing of theirs is there, and off-grid models reset when it is touched."""
+
 
 def narrow_groups(*starts: int) -> tuple[Group, ...]:
     """Return the groups that start at these addresses; here all are 45 words wide."""

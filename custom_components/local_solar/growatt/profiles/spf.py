@@ -24,7 +24,13 @@ from .protocol_2 import (
     identity_row,
     limits,
 )
-from .protocol_3 import MAX_WORDS, NAME_PLATE, narrow_groups, same_as_protocol_2
+from .protocol_3 import (
+    FORBIDDEN,
+    MAX_WORDS,
+    NAME_PLATE,
+    narrow_groups,
+    same_as_protocol_2,
+)
 
 BATTERY_DAMAGE: Final = "a wrong value damages the battery"
 APPLIANCES: Final = "must suit the appliances on the output"
@@ -445,7 +451,7 @@ PROFILE: Final = Profile(
         Space.HOLDING: narrow_groups(0, 45, 90, 135, 180, 270, 315, 360, 405),
     },
     max_words=MAX_WORDS,
-    forbidden=((30000, 65535),),
+    forbidden=FORBIDDEN,
     alarms=OFF_GRID,
 )
 """Register map of SPF and SPE."""

@@ -23,7 +23,13 @@ from .protocol_2 import (
     diag_row,
     string_rows,
 )
-from .protocol_3 import MAX_WORDS, NAME_PLATE, narrow_groups, same_as_protocol_2
+from .protocol_3 import (
+    FORBIDDEN,
+    MAX_WORDS,
+    NAME_PLATE,
+    narrow_groups,
+    same_as_protocol_2,
+)
 
 ON_OFF: Final[Mapping[int, bool]] = {0x0101: True, 0x0100: False, 1: True, 0: False}
 """The high byte is the automatic start. Only what keeps it is written: what comes first."""
@@ -182,6 +188,7 @@ PROFILE: Final = Profile(
         Space.HOLDING: narrow_groups(0, 45, 90),
     },
     max_words=MAX_WORDS,
+    forbidden=FORBIDDEN,
     alarms=V3,
 )
 """Register map of the old string inverters."""
