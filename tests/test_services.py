@@ -79,8 +79,16 @@ ARGUMENTS: Mapping[str, Mapping[str, object]] = {
     "set_time_slot": {"slot": 2, "start": "01:00", "confirm": True},
     "dump_registers": {},
     "list_devices": {},
+    "control_battery": {"power": 50, "duration": 30, "confirm": True},
+    "release_battery": {"confirm": True},
 }
-WRITING = sorted(ARGUMENTS.keys() - {"read_register", "dump_registers", "list_devices"})
+WRITING = sorted(
+    ARGUMENTS.keys()
+    - {"read_register", "dump_registers", "list_devices", "release_battery"}
+)
+"""Actions that need writing to be switched on. Who commanded a battery may always release it."""
+
+CONFIRMED = [action for action in ARGUMENTS if "confirm" in ARGUMENTS[action]]
 
 
 async def preview(
@@ -301,7 +309,7 @@ async def test_administrators_and_automations_may_write(
     assert unit.written == [(ACTIVE_POWER, [80])]
 
 
-@pytest.mark.parametrize("action", ["set_register", "set_time_slot"])
+@pytest.mark.parametrize("action", CONFIRMED)
 async def test_forgotten_confirmation_is_an_error_of_the_schema(
     hass: HomeAssistant, unit: Writable, device: dr.DeviceEntry, action: str
 ) -> None:
@@ -312,7 +320,7 @@ async def test_forgotten_confirmation_is_an_error_of_the_schema(
     assert not unit.writes
 
 
-@pytest.mark.parametrize("action", ["set_register", "set_time_slot"])
+@pytest.mark.parametrize("action", CONFIRMED)
 async def test_missing_consent_writes_nothing(
     hass: HomeAssistant, unit: Writable, device: dr.DeviceEntry, action: str
 ) -> None:

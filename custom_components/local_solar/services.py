@@ -415,8 +415,9 @@ async def async_list_devices(call: ServiceCall) -> ServiceResponse:
 async def async_control_battery(call: ServiceCall) -> ServiceResponse:
     """Tell the battery what to do for some time, after which it is released."""
     request = _Call.of(call)
-    writing, control, data = request.writing, request.battery_control, call.data
+    writing, data = request.writing, call.data
     request.check_confirmed()
+    control = request.battery_control
     command = PowerCommand(power=data[ATTR_POWER], minutes=data[ATTR_DURATION])
     written = await control.async_start(writing, command, await request.async_asker())
     until = control.until and dt_util.as_local(control.until)
@@ -430,9 +431,8 @@ async def async_control_battery(call: ServiceCall) -> ServiceResponse:
 async def async_release_battery(call: ServiceCall) -> ServiceResponse:
     """End a command to the battery before its time; also while writing is switched off."""
     request = _Call.of(call)
-    control = request.battery_control
     request.check_confirmed()
-    written = await control.async_release(await request.async_asker())
+    written = await request.battery_control.async_release(await request.async_asker())
     return _result(written) if call.return_response else None
 
 
