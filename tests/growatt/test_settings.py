@@ -26,10 +26,10 @@ from custom_components.local_solar.growatt.models import Family
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
 from custom_components.local_solar.growatt.profiles.profile import Part
 from custom_components.local_solar.growatt.settings import (
-    BATTERY_FIRST,
     CLOCK_TOLERANCE,
     InverterSettings,
 )
+from custom_components.local_solar.growatt.slot_rules import BATTERY_FIRST
 from custom_components.local_solar.growatt.time_slots import SlotCodec
 from custom_components.local_solar.modbus.register import Register
 from custom_components.local_solar.points import (

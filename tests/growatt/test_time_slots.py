@@ -8,15 +8,15 @@ from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.local_solar.growatt.time_slots import (
-    SlotCodec,
     change_of_part,
     crosses_midnight,
     overlaps,
+    xh_slot,
 )
 from custom_components.local_solar.points import TimeSlot, TimeSlotChange
 
 MODES: Final = {0: "load_first", 1: "battery_first", 2: "grid_first"}
-CODEC: Final = SlotCodec(MODES)
+CODEC: Final = xh_slot(MODES)
 
 TIMES: Final = st.builds(time, st.integers(0, 23), st.integers(0, 59))
 SLOTS: Final = st.builds(
