@@ -825,7 +825,10 @@ async def test_overlapping_slot_changes_nothing_at_all(
     [
         ({"start": "23:00", "end": "05:00"}, "slot_crosses_midnight"),
         ({"start": "05:00", "end": "05:00"}, "slot_crosses_midnight"),
-        ({"mode": "no_such_mode"}, "value_not_representable"),
+        ({"mode": "no_such_mode"}, "slot_mode_needed"),
+        ({"mode": "vpp"}, "slot_mode_needed"),
+        ({"power": 50}, "slot_has_no_part"),
+        ({"days": "week"}, "slot_has_no_part"),
         ({"start": "01:00:30"}, "value_not_representable"),
     ],
     ids=str,
@@ -1091,7 +1094,10 @@ ERRORS: list[WriteError] = [
     InvalidValueError("value_not_an_option", "is no option", register="x", value="1"),
     InvalidValueError("value_not_representable", "is text", register="x", value="1"),
     InvalidValueError("slot_crosses_midnight", register="x", value="23:00-05:00"),
-    InvalidValueError("slot_not_valid", register="x"),
+    InvalidValueError("slot_not_valid", register="x", parts="y"),
+    InvalidValueError("slot_has_no_part", register="x", part="y", parts="z"),
+    InvalidValueError("slot_minutes_unknown", register="x", value="1"),
+    InvalidValueError("slot_hours_only", register="x", value="1"),
     InvalidValueError(
         "slot_overlaps", register="x", value="1", other="y", other_value="2"
     ),

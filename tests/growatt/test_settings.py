@@ -529,6 +529,7 @@ def reading_of(bench: Bench, row: Register) -> Reading:
     """Return what is held while all slots are switched off, without asking."""
     whole = bench.row(row.part_of[0]) if row.part_of else row
     bench.inverter.image.store(HOLDING, 3038, [1 << 8, 2 << 8] * 11, 0.0)
+    bench.inverter.image.store(HOLDING, 3129, [1 << 7, 2 << 7] * 36, 0.0)
     assert row.point.setting is not None
     options = [*(row.options or {}).values()]
     return Reading(

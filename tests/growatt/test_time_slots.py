@@ -126,7 +126,8 @@ def test_change_of_a_part_leaves_the_others_as_they_are(
     ("part", "value"),
     [
         *[("start", "12:00"), ("start", 12), ("end", None), ("mode", 1)],
-        *[("enabled", 1), ("enabled", "on"), ("days", "weekday")],
+        *[("enabled", 1), ("enabled", "on"), ("days", 1), ("power", "50")],
+        *[("power", True), ("power", 12.5), ("power", float("nan")), ("name", "x")],
     ],
 )
 def test_part_of_the_wrong_kind_is_refused(part: str, value: object) -> None:

@@ -25,7 +25,14 @@ from ..modbus.plan import Read
 from ..modbus.reader import is_refusal
 from ..modbus.register import Register
 from ..modbus.writing import async_patiently, does_not_fit, encode_setting, failure_of
-from ..points import IN_FLASH, TimeSlotChange, Value, Wanted
+from ..points import (
+    IN_FLASH,
+    SLOT_WITHOUT_GRID_CHARGE,
+    TimeSlot,
+    TimeSlotChange,
+    Value,
+    Wanted,
+)
 from ..write_gate import (
     Change,
     DeviceError,
@@ -45,8 +52,9 @@ from .inverter import SYNC_CLOCK, Inverter
 from .slot_rules import (
     Surroundings,
     as_change,
-    doubts_about,
+    check_slot,
     keys_around,
+    lacks_grid_charge,
     slot_after,
     surroundings,
     words_after,
@@ -262,11 +270,13 @@ class InverterSettings:
         if isinstance(whole.codec, SlotCodec):
             assert isinstance(current.around, Surroundings)
             slot = slot_after(row, whole, wanted, current.around)
+            raw = words_after(whole, slot, current.raw)
+            check_slot(whole, slot, current.around)
             return Change(
                 key=key,
                 value=slot if isinstance(wanted, TimeSlotChange) else wanted,
-                raw=words_after(whole, slot, current.raw),
-                doubts=doubts_about(whole, slot, current.around),
+                raw=raw,
+                doubts=_doubts_about(slot, current.around),
                 warnings=warnings,
             )
         if isinstance(wanted, TimeSlotChange):
@@ -391,3 +401,8 @@ def _check_present(row: Register, current: Reading) -> None:
         register=row.key,
         raw=" ".join(map(str, current.raw)),
     )
+
+
+def _doubts_about(slot: TimeSlot, around: Surroundings) -> tuple[str, ...]:
+    """Return what to think over before a slot becomes what it shall be."""
+    return (SLOT_WITHOUT_GRID_CHARGE,) if lacks_grid_charge(slot, around) else ()

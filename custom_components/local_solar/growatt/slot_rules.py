@@ -9,14 +9,7 @@ from typing import Final
 
 from ..modbus.register import Register
 from ..modbus.writing import does_not_fit
-from ..points import (
-    AC_CHARGE,
-    SLOT_WITHOUT_GRID_CHARGE,
-    TimeSlot,
-    TimeSlotChange,
-    Value,
-    Wanted,
-)
+from ..points import AC_CHARGE, TimeSlot, TimeSlotChange, Value, Wanted
 from ..values import as_text
 from ..write_gate import InvalidValueError
 from .time_slots import SlotCodec, change_of_part, crosses_midnight, overlaps
@@ -142,16 +135,11 @@ def words_after(
         raise does_not_fit(whole, slot, str(err)) from None
 
 
-def doubts_about(
-    whole: Register, slot: TimeSlot, around: Surroundings
-) -> tuple[str, ...]:
-    """Return what to think over before a slot becomes what it shall be.
-
-    Raises ``InvalidValueError`` if it cannot be.
-    """
+def check_slot(whole: Register, slot: TimeSlot, around: Surroundings) -> None:
+    """Raise ``InvalidValueError`` if a slot cannot be what it shall be."""
     _check_minutes(whole, slot, around)
     if slot.enabled is not True:
-        return ()
+        return
     if crosses_midnight(slot) and not _codec(whole).may_cross_midnight:
         raise InvalidValueError(
             "slot_crosses_midnight", register=whole.key, value=as_text(slot)
@@ -169,9 +157,13 @@ def doubts_about(
                 other=other_key,
                 other_value=as_text(other),
             )
-    if slot.mode == BATTERY_FIRST and not around.grid_charges:
-        return (SLOT_WITHOUT_GRID_CHARGE,)
-    return ()
+
+
+def lacks_grid_charge(slot: TimeSlot, around: Surroundings) -> bool:
+    """Return whether a slot is to charge the battery while the grid may not."""
+    return (
+        slot.enabled is True and slot.mode == BATTERY_FIRST and not around.grid_charges
+    )
 
 
 def _check_minutes(whole: Register, slot: TimeSlot, around: Surroundings) -> None:

@@ -14,7 +14,7 @@ from ...modbus.register import Register
 from ...points import Quantity as Q
 from ..time_slots import US_SEASON_SLOTS, US_SLOT_TIME, us_slot
 from . import min_tl_xh
-from .profile import Part, Section, holding_row
+from .profile import OFFERED, RAW, Part, Section, holding_row
 from .protocol_2 import NO_YES
 from .slot_rows import EVERYDAY_SLOTS, slot_rows
 from .tl_xh_battery import PRIORITY, SLOTS
@@ -43,6 +43,7 @@ def _slot(n: int) -> tuple[Register, ...]:
     season = (n - 1) // US_SEASON_SLOTS + 1
     return slot_rows(3129 + 2 * (n - 1), us_slot(season, SLOT_MODE, SLOT_DAYS), f"us_tou{n}",
                      "US time slot {n}", n, everyday=n <= EVERYDAY_SLOTS,
+                     visibility=OFFERED if n <= EVERYDAY_SLOTS else RAW,
                      note=f"of season {season}",
                      notes={"mode": "battery first charges from the grid only while 3049 is on",
                             "end": "23:59 = until midnight"})

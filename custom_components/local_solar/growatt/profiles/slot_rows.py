@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from ...modbus.register import Register
-from ...points import Quantity as Q, Setting
+from ...points import Quantity as Q, Setting, Visibility
 from ..time_slots import SlotCodec
 from .profile import OFFERED, holding_row
 
@@ -41,6 +41,7 @@ def slot_rows(
     n: int,
     *,
     everyday: bool = False,
+    visibility: Visibility = OFFERED,
     note: str = "",
     notes: Mapping[str, str] | None = None,
 ) -> tuple[Register, ...]:
@@ -70,7 +71,7 @@ def slot_rows(
             name + _NAMES[field.part],
             _QUANTITIES[field.part],
             1,
-            OFFERED,
+            visibility,
             index=n,
             options=field.options,
             setting=replace(_POWER, everyday=everyday)

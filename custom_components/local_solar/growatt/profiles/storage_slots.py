@@ -9,6 +9,7 @@ from typing import Final
 
 from ...modbus.register import Register
 from ..time_slots import storage_slot
+from .profile import OFFERED, RAW
 from .slot_rows import EVERYDAY_SLOTS, slot_rows
 
 _WORDS: Final = 3
@@ -38,6 +39,7 @@ def _block(mode: str, name: str, starts: tuple[int, ...]) -> Iterator[Register]:
             name,
             n,
             everyday=n <= EVERYDAY_SLOTS and mode != "load_first",
+            visibility=OFFERED if n <= EVERYDAY_SLOTS else RAW,
             note=_NOTES.get(mode, ""),
             notes={"end": "23:59 = until midnight"},
         )

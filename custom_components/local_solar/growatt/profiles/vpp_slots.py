@@ -9,7 +9,7 @@ from ...modbus.codecs import U16
 from ...modbus.register import Register
 from ...points import Quantity as Q
 from ..time_slots import VPP_SLOT_COUNT, vpp_slot
-from .profile import holding_row
+from .profile import OFFERED, RAW, holding_row
 from .slot_rows import EVERYDAY_SLOTS, slot_rows
 
 _FIRST: Final = 30411
@@ -33,6 +33,7 @@ VPP_SLOTS: Final[tuple[Register, ...]] = (
             "VPP time slot {n}",
             n,
             everyday=n <= EVERYDAY_SLOTS,
+            visibility=OFFERED if n <= EVERYDAY_SLOTS else RAW,
             note="written with all others; in force only while 30100 is on",
             notes={
                 "enabled": "the first slots are on, as many as 30411 says",
