@@ -346,7 +346,7 @@ class Made:
                 "battery_soh": 99,
                 "bms_cycle_count": 210,
                 "battery_serial_number": f"0{recipe.serial[3:]}",
-                "battery_temperature": 23.0,
+                "battery_pack_temperature": 23.0,
                 "battery_converter_connected": "bdc1",
                 "battery_monitor_code": "ZEBA",
                 "battery_monitor_version": 2,

@@ -32,12 +32,12 @@ from .errors import SimulatorError
 from .faults import Fault
 from .growatt_rules import (
     SLOT_ENDS,
-    SLOTS,
     VPP,
+    XH,
     check_clock,
-    check_slots,
     check_vpp,
     forgotten_slots,
+    schedules_of,
     settle_clock,
     speaks_vpp,
 )
@@ -118,10 +118,12 @@ class GrowattUnit:
         self._power_commands = {
             address: dataset.get(Table.HOLDING, address) for address in _POWER_COMMANDS
         }
-        self._has_slots = SLOTS[0] in dataset.words[Table.HOLDING]
         code = dataset.get(Table.HOLDING, DEVICE_TYPE_CODE)
         self.off_grid = code in _OFF_GRID_CODES or (
             dataset.get(Table.INPUT, 44) in _OFF_GRID_CODES
+        )
+        self._schedules = schedules_of(
+            dataset.words[Table.HOLDING], off_grid=self.off_grid
         )
         narrow = self.off_grid or code in _V3_CODES
         self.group_words = NARROW_GROUP_WORDS if narrow else GROUP_WORDS
@@ -242,10 +244,14 @@ class GrowattUnit:
         self._check(Table.HOLDING, address, len(words))
         after = self._after(written, words)
         check_clock(after, written)
-        if self._has_slots:
-            if single and self.slot_ends_need_both_words and address in SLOT_ENDS:
-                raise RefusedError(ILLEGAL_ADDRESS)
-            check_slots(after, written)
+        if (
+            (single and self.slot_ends_need_both_words)
+            and XH in self._schedules
+            and address in SLOT_ENDS
+        ):
+            raise RefusedError(ILLEGAL_ADDRESS)
+        for schedule in self._schedules:
+            schedule.check(after, written, single=single)
         if self.checks_limits:
             self._check_limits(after, written)
 
@@ -267,7 +273,7 @@ class GrowattUnit:
         written = range(address, address + len(words))
         after = self._after(written, words)
         forgotten: set[int] = set()
-        if self._has_slots and self.forgets_slots_without_grid_charge:
+        if XH in self._schedules and self.forgets_slots_without_grid_charge:
             forgotten = forgotten_slots(after, written)
         holding = self.dataset.words[Table.HOLDING]
         holding.update(

@@ -1,6 +1,6 @@
 """Actions: reading registers, and changing settings with an explicit confirmation."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +12,15 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUs
 
 from custom_components.local_solar import write_gate
 from custom_components.local_solar.const import DOMAIN
+from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
+from custom_components.local_solar.growatt.profiles.profile import Part, Section
+from custom_components.local_solar.growatt.profiles.storage_slots import STORAGE_SLOTS
+from custom_components.local_solar.growatt.profiles.tl_xh_battery import (
+    SLOTS as XH_SLOTS,
+)
+from custom_components.local_solar.growatt.profiles.vpp_slots import VPP_SLOTS
+from custom_components.local_solar.modbus.image import Space
+from custom_components.local_solar.modbus.register import Register
 from custom_components.local_solar.services import ACTIONS
 from custom_components.local_solar.write_gate import (
     ClosedError,
@@ -62,6 +71,7 @@ from .writing_helpers import (
     device_of,
     issues,
     refused,
+    set_up_writable,
     texts_of,
 )
 
@@ -833,7 +843,10 @@ async def test_overlapping_slot_changes_nothing_at_all(
     [
         ({"start": "23:00", "end": "05:00"}, "slot_crosses_midnight"),
         ({"start": "05:00", "end": "05:00"}, "slot_crosses_midnight"),
-        ({"mode": "no_such_mode"}, "value_not_representable"),
+        ({"mode": "no_such_mode"}, "slot_mode_needed"),
+        ({"mode": "vpp"}, "slot_mode_needed"),
+        ({"power": 50}, "slot_has_no_part"),
+        ({"days": "week"}, "slot_has_no_part"),
         ({"start": "01:00:30"}, "value_not_representable"),
     ],
     ids=str,
@@ -950,6 +963,112 @@ async def test_slots_are_counted_from_one(
 ) -> None:
     with pytest.raises(probatio.Invalid):
         await act(hass, "set_time_slot", device, slot=slot, confirm=True)
+
+
+@pytest.fixture
+def other_slots(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., None]:
+    """Return what gives the map of TL-XH other time slots, and the groups of these."""
+
+    def give(*rows: Register, group: tuple[int, int], own: bool) -> None:
+        profile = PROFILES["min_tl_xh"]
+        sections = [
+            section
+            if own
+            else replace(
+                section,
+                rows=tuple(row for row in section.rows if row not in XH_SLOTS),
+            )
+            for section in profile.sections
+        ]
+        groups = {**profile.groups}
+        if group not in groups[Space.HOLDING]:
+            groups[Space.HOLDING] = (*groups[Space.HOLDING], group)
+        changed = replace(
+            profile,
+            sections=(*sections, Section(part=Part.BATTERY, rows=rows)),
+            groups=groups,
+        )
+        monkeypatch.setattr(
+            "custom_components.local_solar.growatt.inverter.PROFILES",
+            {**PROFILES, "min_tl_xh": changed},
+        )
+
+    return give
+
+
+async def test_mode_says_which_of_two_schedules_is_meant(
+    hass: HomeAssistant, unit: Writable, other_slots: Callable[..., None]
+) -> None:
+    other_slots(*VPP_SLOTS, group=(30411, 30471), own=True)
+    unit.holding.update({SLOT_1: 0, 30411: 1, 30412: 60, 30413: 120, 30414: 50})
+    unit.holding.update(dict.fromkeys(range(30415, 30472), 0))
+    device = device_of(hass, await set_up_writable(hass, unit))
+    await act(
+        hass, "set_time_slot", device, slot=1, mode="vpp", power=-20, confirm=True
+    )
+    ((address, words),) = unit.written
+    assert (address, words[:4], len(words)) == (30411, [1, 60, 120, 0x10000 - 20], 61)
+    unit.writes.clear()
+    await act(
+        hass, "set_time_slot", device, slot=2, start="02:00", end="03:00", confirm=True
+    )
+    assert [address for address, _ in unit.written] == [SLOT_2]
+    # A power alone does not choose the other schedule.
+    unit.writes.clear()
+    err = await refused(
+        act(hass, "set_time_slot", device, slot=1, power=10, confirm=True)
+    )
+    assert err.translation_key == "slot_has_no_part"
+    assert "power" in str(err)
+    assert not unit.writes
+
+
+async def test_mode_is_the_block_where_each_has_its_own_slots(
+    hass: HomeAssistant, unit: Writable, other_slots: Callable[..., None]
+) -> None:
+    other_slots(*STORAGE_SLOTS, group=(1000, 1124), own=False)
+    unit.holding.update(dict.fromkeys(range(1000, 1125), 0))
+    device = device_of(hass, await set_up_writable(hass, unit))
+    slot = {"start": "01:00", "end": "05:00", "enabled": True, "confirm": True}
+    await act(hass, "set_time_slot", device, slot=4, mode="grid_first", **slot)
+    assert unit.written == [(1026, [1 << 8, 5 << 8, 1])]
+    unit.writes.clear()
+    for data, key, says in (
+        ({"slot": 4}, "slot_mode_needed", "battery_first, grid_first, load_first"),
+        ({"slot": 4, "mode": "vpp"}, "slot_mode_needed", "load_first"),
+        ({"slot": 4, "mode": "load_first"}, "no_such_slot", "1, 2, 3"),
+        ({"slot": 1, "mode": "load_first", "days": "week"}, "slot_has_no_part", "days"),
+        ({"slot": 1, "mode": "load_first"}, "slot_overlaps", "grid_first4"),
+    ):
+        err = await refused(act(hass, "set_time_slot", device, **slot, **data))
+        assert isinstance(err, ServiceValidationError)
+        assert err.translation_key == key
+        assert says in str(err)
+    assert not unit.writes
+
+
+async def test_slot_that_there_is_not_is_told_with_those_there_are(
+    hass: HomeAssistant, unit: Writable, device: dr.DeviceEntry
+) -> None:
+    err = await refused(
+        act(hass, "set_time_slot", device, slot=10, end="06:00", confirm=True)
+    )
+    assert err.translation_key == "no_such_slot"
+    assert "1, 2, 3, 4, 5, 6, 7, 8, 9" in str(err)
+    assert not unit.writes
+
+
+async def test_inverter_without_time_slots_says_so(
+    hass: HomeAssistant, unit: Writable, other_slots: Callable[..., None]
+) -> None:
+    other_slots(group=(0, 124), own=False)
+    device = device_of(hass, await set_up_writable(hass, unit))
+    err = await refused(
+        act(hass, "set_time_slot", device, slot=1, end="06:00", confirm=True)
+    )
+    assert err.translation_key == "no_time_slots"
 
 
 # -- what it costs ---------------------------------------------------------------------
@@ -1099,7 +1218,10 @@ ERRORS: list[WriteError] = [
     InvalidValueError("value_not_an_option", "is no option", register="x", value="1"),
     InvalidValueError("value_not_representable", "is text", register="x", value="1"),
     InvalidValueError("slot_crosses_midnight", register="x", value="23:00-05:00"),
-    InvalidValueError("slot_not_valid", register="x"),
+    InvalidValueError("slot_not_valid", register="x", parts="y"),
+    InvalidValueError("slot_has_no_part", register="x", part="y", parts="z"),
+    InvalidValueError("slot_minutes_unknown", register="x", value="1"),
+    InvalidValueError("slot_hours_only", register="x", value="1"),
     InvalidValueError(
         "slot_overlaps", register="x", value="1", other="y", other_value="2"
     ),

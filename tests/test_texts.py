@@ -36,6 +36,7 @@ from custom_components.local_solar.growatt.identify import Identification
 from custom_components.local_solar.growatt.inverter import SYNC_CLOCK
 from custom_components.local_solar.growatt.models import Family
 from custom_components.local_solar.growatt.profiles.catalogue import every_row
+from custom_components.local_solar.growatt.time_slots import SlotCodec
 from custom_components.local_solar.hoymiles.alarms import TEXTS
 from custom_components.local_solar.hoymiles.devices import every_point
 from custom_components.local_solar.hoymiles.inventory import Inventory
@@ -633,12 +634,21 @@ def test_every_choice_of_a_selector_is_used() -> None:
 
 
 def test_actions_offer_the_modes_that_time_slots_have() -> None:
-    modes = {
-        point.options
-        for shown, point in shown_points()
-        if shown is Platform.SELECT and point.key.startswith("tou")
+    codecs = [
+        row.codec
+        for row in every_row()
+        if isinstance(row.codec, SlotCodec)
+    ]
+    modes = {mode for codec in codecs for mode in codec.modes}
+    days = {
+        option
+        for codec in codecs
+        if (field := codec.field("days")) is not None
+        for option in (field.options or {}).values()
     }
-    assert modes == {tuple(choices_of_actions()["slot_mode"])}
+    choices = choices_of_actions()
+    assert modes == set(choices["slot_mode"])
+    assert days == set(choices["slot_days"])
 
 
 # -- forms as they are shown -----------------------------------------------------------------

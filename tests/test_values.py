@@ -307,6 +307,9 @@ def test_parts_of_a_slot_that_are_not_given_are_left_as_they_are() -> None:
         start=time(1), end=time(6), mode="load_first", enabled=True
     )
     assert change.applied_to(None) is None
+    assert parse(SLOT, {"power": "-50", "days": "week"}) == TimeSlotChange(
+        power=-50, days="week"
+    )
     assert parse(SLOT, {}) == parse(SLOT, {"mode": None}) == TimeSlotChange()
 
 
@@ -315,9 +318,12 @@ def test_parts_of_a_slot_that_are_not_given_are_left_as_they_are() -> None:
     [
         ("01:00-05:00", "is not a time slot"),
         (True, "is not a time slot"),
-        ({"begin": "01:00"}, "has no part begin: there are start, end, mode, enabled"),
+        ({"begin": "01:00"}, "has no part begin: there are start, end, mode, days,"),
         ({"start": "25:00"}, "is not a time of day"),
         ({"enabled": "perhaps"}, "is not on or off"),
+        ({"power": "much"}, "is not a number"),
+        ({"power": 12.5}, "is not a whole number of per cent"),
+        ({"power": float("inf")}, "is not a whole number of per cent"),
     ],
 )
 def test_no_slot(given: Given, says: str) -> None:
@@ -368,6 +374,17 @@ def test_every_value_can_be_told_as_json_and_as_text(value: Value | None) -> Non
             None,
             "start 01:00, mode grid first, enabled off",
         ),
+        (
+            TimeSlot(start=time(1), end=time(2), mode="vpp", power=-50, enabled=True),
+            None,
+            "01:00–02:00, vpp, -50 %, on",
+        ),
+        (
+            TimeSlot(start=time(23), end=time(6), mode="grid_output"),
+            None,
+            "23:00–06:00, grid output",
+        ),
+        (TimeSlotChange(power=0, days="week"), None, "days week, power 0 %"),
     ],
     ids=str,
 )

@@ -5,7 +5,7 @@ A *device* has *points*. A point has a key, a quantity, a unit and perhaps a
 device id -> point key -> value. Nothing here knows Home Assistant.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from enum import Enum, StrEnum, auto
@@ -23,24 +23,54 @@ class Alarm:
     text: str
 
 
+type SlotPart = time | str | bool | int
+"""What a part of a time slot can hold."""
+
+SLOT_PARTS: Final = ("start", "end", "mode", "days", "power", "enabled")
+"""Parts that a time slot can have, in the order in which people read them."""
+
+_USUAL_PARTS: Final = ("start", "end", "mode", "enabled")
+
+
+class _HasSlotParts:
+    """What slots and changes of slots have in common: parts, of which some may be missing."""
+
+    __slots__ = ()
+
+    @property
+    def parts(self) -> dict[str, SlotPart]:
+        """The parts that there are, by name."""
+        values: dict[str, SlotPart | None] = {
+            part: getattr(self, part) for part in SLOT_PARTS
+        }
+        return {part: value for part, value in values.items() if value is not None}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TimeSlot:
-    """A part of the day and what the device does in it. ``mode`` is one of its options."""
+class TimeSlot(_HasSlotParts):
+    """A part of the day and what the device does in it. ``None``: its slots have no such part."""
 
     start: time
     end: time
     mode: str
-    enabled: bool
+    """What happens in it: one of the options of its point."""
+    enabled: bool | None = None
+    power: int | None = None
+    """Power of the battery in per cent, positive = charging."""
+    days: str | None = None
+    """The kind of days on which it counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TimeSlotChange:
+class TimeSlotChange(_HasSlotParts):
     """What is to become of a time slot. ``None`` leaves a part of it as it is."""
 
     start: time | None = None
     end: time | None = None
     mode: str | None = None
     enabled: bool | None = None
+    power: int | None = None
+    days: str | None = None
 
     def then(self, later: TimeSlotChange) -> TimeSlotChange:
         """Return this change and a later one as one."""
@@ -49,26 +79,31 @@ class TimeSlotChange:
             end=self.end if later.end is None else later.end,
             mode=self.mode if later.mode is None else later.mode,
             enabled=self.enabled if later.enabled is None else later.enabled,
+            power=self.power if later.power is None else later.power,
+            days=self.days if later.days is None else later.days,
         )
 
-    def applied_to(self, slot: TimeSlot | None) -> TimeSlot | None:
-        """Return the slot after the change, ``None`` if it cannot be told from ``slot``."""
-        if slot is not None:
-            return TimeSlot(
-                start=slot.start if self.start is None else self.start,
-                end=slot.end if self.end is None else self.end,
-                mode=slot.mode if self.mode is None else self.mode,
-                enabled=slot.enabled if self.enabled is None else self.enabled,
-            )
-        if (
-            self.start is None
-            or self.end is None
-            or self.mode is None
-            or self.enabled is None
-        ):
-            return None
+    def applied_to(
+        self, slot: TimeSlot | None, needed: Collection[str] = _USUAL_PARTS
+    ) -> TimeSlot | None:
+        """Return the slot after the change, ``None`` if it cannot be told from ``slot``.
+
+        Where there is no slot yet, a change makes one that has all ``needed`` parts.
+        """
+        base = slot
+        if base is None:
+            if not self.parts.keys() >= set(needed):
+                return None
+            if self.start is None or self.end is None or self.mode is None:
+                return None
+            base = TimeSlot(start=self.start, end=self.end, mode=self.mode)
         return TimeSlot(
-            start=self.start, end=self.end, mode=self.mode, enabled=self.enabled
+            start=base.start if self.start is None else self.start,
+            end=base.end if self.end is None else self.end,
+            mode=base.mode if self.mode is None else self.mode,
+            enabled=base.enabled if self.enabled is None else self.enabled,
+            power=base.power if self.power is None else self.power,
+            days=base.days if self.days is None else self.days,
         )
 
 
@@ -249,6 +284,7 @@ class Point:
     rhythm: Rhythm = Rhythm.LIVE
     index: int | None = None
     options: tuple[str, ...] = ()
+    """The states it can have; of a time slot, the modes."""
     setting: Setting | None = None
     diagnostic: bool = False
     """Of interest when looking for a fault rather than every day."""
@@ -339,8 +375,3 @@ IN_FLASH: Final = "in_flash"
 
 SLOT_WITHOUT_GRID_CHARGE: Final = "slot_without_grid_charge"
 """Doubt about a slot that charges the battery while the grid may not."""
-
-
-def slot_key(number: int) -> str:
-    """Return the key of a time slot as a whole, counted from 1."""
-    return f"tou{number}"

@@ -33,15 +33,15 @@ from .dataset_files import async_write_dataset
 from .modbus.image import Space
 from .points import (
     AC_CHARGE,
+    SLOT_PARTS,
     SLOT_WITHOUT_GRID_CHARGE,
     Point,
     PowerCommand,
     TimeSlotChange,
     Value,
     Wanted,
-    slot_key,
 )
-from .values import SLOT_PARTS, Given, NotAValueError, as_json, as_text, parse
+from .values import Given, NotAValueError, as_json, as_text, parse
 from .write_gate import Outcome, Pending, Written
 from .writing import Asker, Writing
 
@@ -55,6 +55,7 @@ ATTR_CONFIRM: Final = "confirm"
 ATTR_EXPECTED: Final = "expected"
 ATTR_ONLY_IF_DIFFERENT: Final = "only_if_different"
 ATTR_SLOT: Final = "slot"
+ATTR_MODE: Final = "mode"
 ATTR_GRID_CHARGE: Final = "grid_charge"
 ATTR_POWER: Final = "power"
 ATTR_DURATION: Final = "duration"
@@ -119,7 +120,9 @@ SET_TIME_SLOT: Final = probatio.Schema(
         probatio.Required(ATTR_CONFIRM): cv.boolean,
         probatio.Optional("start"): cv.time,
         probatio.Optional("end"): cv.time,
-        probatio.Optional("mode"): cv.string,
+        probatio.Optional(ATTR_MODE): cv.string,
+        probatio.Optional("days"): cv.string,
+        probatio.Optional("power"): probatio.Coerce(int),
         probatio.Optional("enabled"): cv.boolean,
         probatio.Optional(ATTR_GRID_CHARGE): cv.boolean,
     }
@@ -213,6 +216,50 @@ class _Call:
         """Raise ``HomeAssistantError`` if a change would be refused now."""
         pending = await self.writing.async_preview(self.device, key, wanted, asker)
         self.writing.cancel(self.device, pending.token)
+
+    def find_slot(self, number: int, mode: str | None) -> Point:
+        """Return the time slot of a number. Raises ``ServiceValidationError``.
+
+        The mode says which schedule it is in, where a device has several. Without a mode
+        it is the one whose slots have modes to choose from. Nothing else decides that: a
+        part that a slot lacks must be refused, and not change another schedule.
+        """
+        slots = self.writing.time_slots(self.device)
+        if not slots:
+            raise ServiceValidationError(
+                translation_domain=DOMAIN,
+                translation_key="no_time_slots",
+                translation_placeholders={"device": self.coordinator.name},
+            )
+        modes = list(dict.fromkeys(mode for slot in slots for mode in slot.options))
+        if mode is None:
+            found = [slot for slot in slots if len(slot.options) > 1]
+            if not found and len(modes) == 1:
+                found = slots
+        else:
+            found = [slot for slot in slots if mode in slot.options]
+        if not found:
+            raise ServiceValidationError(
+                translation_domain=DOMAIN,
+                translation_key="slot_mode_needed",
+                translation_placeholders={
+                    "device": self.coordinator.name,
+                    "modes": ", ".join(modes),
+                },
+            )
+        for slot in found:
+            if slot.index == number:
+                return slot
+        numbers = sorted(slot.index for slot in found if slot.index is not None)
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="no_such_slot",
+            translation_placeholders={
+                "device": self.coordinator.name,
+                "slot": str(number),
+                "slots": ", ".join(map(str, numbers)),
+            },
+        )
 
     def parse(self, point: Point, given: Given) -> Value | TimeSlotChange:
         """Return the value that is meant. Raises ``ServiceValidationError``."""
@@ -337,7 +384,7 @@ async def async_set_time_slot(call: ServiceCall) -> ServiceResponse:
     writing, data = request.writing, call.data
     request.check_confirmed()
     asker = await request.async_asker()
-    point = writing.find(request.device, slot_key(data[ATTR_SLOT]))
+    point = request.find_slot(data[ATTR_SLOT], data.get(ATTR_MODE))
     slot = {part: data[part] for part in SLOT_PARTS if part in data}
     wanted = request.parse(point, slot)
     grid_charge: bool | None = data.get(ATTR_GRID_CHARGE)

@@ -6,10 +6,12 @@ from datetime import datetime, time
 from typing import Final
 
 from .points import (
+    SLOT_PARTS,
     Point,
     PowerCommand,
     Quantity,
     Release,
+    SlotPart,
     TimeSlot,
     TimeSlotChange,
     Value,
@@ -18,8 +20,6 @@ from .points import (
 
 type Given = bool | int | float | str | time | Mapping[str, object]
 """What someone may give as a value: text, number, truth value, or a slot's fields."""
-
-SLOT_PARTS: Final = ("start", "end", "mode", "enabled")
 
 type Json = dict[str, Json] | list[Json] | str | int | float | bool | None
 
@@ -59,10 +59,8 @@ def as_json(value: Value | None) -> Json:
     match value:
         case TimeSlot():
             return {
-                "start": _clock_time(value.start),
-                "end": _clock_time(value.end),
-                "mode": value.mode,
-                "enabled": value.enabled,
+                part: _clock_time(what) if isinstance(what, time) else what
+                for part, what in value.parts.items()
             }
         case PowerCommand():
             return {"power": value.power, "duration": value.minutes}
@@ -89,13 +87,15 @@ def as_text(value: Wanted | None, unit: str | None = None) -> str:
             return f"{value:g} {unit or ''}".rstrip()
         case TimeSlot():
             times = f"{_clock_time(value.start)}–{_clock_time(value.end)}"
-            return f"{times}, {as_text(value.mode)}, {as_text(value.enabled)}"
+            others = (
+                _part_text(part, what)
+                for part, what in value.parts.items()
+                if part not in ("start", "end")
+            )
+            return ", ".join((times, *others))
         case TimeSlotChange():
-            parts = {part: getattr(value, part) for part in SLOT_PARTS}
             return ", ".join(
-                f"{part} {as_text(what)}"
-                for part, what in parts.items()
-                if what is not None
+                f"{part} {_part_text(part, what)}" for part, what in value.parts.items()
             )
         case PowerCommand():
             return f"{_power_text(value.power)} {_duration_text(value.minutes)}"
@@ -138,7 +138,7 @@ def _truth(given: object) -> bool:
     raise NotAValueError("is not on or off")
 
 
-def _number(given: Given) -> float:
+def _number(given: object) -> float:
     if isinstance(given, int | float) and not isinstance(given, bool):
         return given
     if isinstance(given, str):
@@ -169,19 +169,34 @@ def _time(given: object) -> time:
 
 def _slot(given: Given) -> TimeSlotChange:
     if not isinstance(given, Mapping):
-        raise NotAValueError("is not a time slot: give start, end, mode and enabled")
+        raise NotAValueError(
+            f"is not a time slot: give what it has of {', '.join(SLOT_PARTS)}"
+        )
     if unknown := [name for name in given if name not in SLOT_PARTS]:
         raise NotAValueError(
             f"has no part {', '.join(map(str, unknown))}: there are"
             f" {', '.join(SLOT_PARTS)}"
         )
-    start, end, mode, enabled = (given.get(part) for part in SLOT_PARTS)
+    start, end, mode, days, power, enabled = (given.get(part) for part in SLOT_PARTS)
     return TimeSlotChange(
         start=None if start is None else _time(start),
         end=None if end is None else _time(end),
         mode=None if mode is None else str(mode),
         enabled=None if enabled is None else _truth(enabled),
+        power=None if power is None else _percent(power),
+        days=None if days is None else str(days),
     )
+
+
+def _percent(given: object) -> int:
+    number = _number(given)
+    if isinstance(number, float) and not number.is_integer():
+        raise NotAValueError("is not a whole number of per cent")
+    return int(number)
+
+
+def _part_text(part: str, value: SlotPart) -> str:
+    return as_text(value, "%" if part == "power" else None)
 
 
 def _clock_time(value: time) -> str:

@@ -19,7 +19,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.storage import Store
 
 from .const import DOMAIN, LOGGER
-from .points import Device, Point, TimeSlotChange, Value, Wanted
+from .points import Device, Point, Quantity, TimeSlotChange, Value, Wanted
 from .values import as_json, as_text
 from .write_budget import Ledger, WriteBudget
 from .write_gate import (
@@ -222,6 +222,17 @@ class Writing:
         """Return the setting of a key. Raises ``ServiceValidationError``."""
         with self._in_words(device, key):
             return self._gate(device, key).setting(key).point
+
+    def time_slots(self, device: str) -> list[Point]:
+        """Return the time slots as a whole that can be set through a device."""
+        gate = self._gates.get(device)
+        return [
+            point
+            for each in self._owner.devices
+            if gate is not None and self._gates.get(each.identity.id) is gate
+            for point in each.points
+            if point.quantity is Quantity.TIME_SLOT and point.setting is not None
+        ]
 
     # -- questions ----------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from custom_components.local_solar.growatt.models import (
 )
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
 from custom_components.local_solar.growatt.profiles.profile import Part, Profile
-from custom_components.local_solar.growatt.time_slots import SlotCodec
+from custom_components.local_solar.growatt.time_slots import CountReaches, SlotCodec
 from custom_components.local_solar.modbus.image import Space
 from custom_components.local_solar.modbus.register import Register
 from custom_components.local_solar.points import Rhythm
@@ -232,7 +232,7 @@ def _cells(row: Register, part: Part) -> Row:
         str(row.address) if row.words == 1 else f"{row.address}-{row.end - 1}",
         f"`{row.key}`",
         name,
-        "time slot" if isinstance(row.codec, SlotCodec) else type_text(row.codec),
+        _type_text(row),
         "" if row.scale == 1 else f"{row.scale:g}",
         point.unit or "",
         SHOWN_AS[point.visibility],
@@ -240,6 +240,16 @@ def _cells(row: Register, part: Part) -> Row:
         PARTS[part],
         ". ".join(_notes(row)),
     )
+
+
+def _type_text(row: Register) -> str:
+    match row.codec:
+        case SlotCodec():
+            return "time slot"
+        case CountReaches():
+            return "count"
+        case _:
+            return type_text(row.codec)
 
 
 def _notes(row: Register) -> Iterator[str]:

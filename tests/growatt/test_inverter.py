@@ -341,7 +341,7 @@ def test_the_work_mode_is_a_setting_only_if_its_meaning_is_known(
     assert found == ({key: options} if key else {})
 
 
-def test_a_us_model_has_settings_but_no_slot_among_them(clock: FakeClock) -> None:
+def test_a_us_model_has_slots_of_its_own_among_its_settings(clock: FakeClock) -> None:
     def settings(family: Family) -> set[str]:
         identified = replace(WITH_BATTERY, family=family, profile=family.value)
         rows = Inverter(ScriptedUnit(clock), identified, spacing=0.85).rows
@@ -349,7 +349,9 @@ def test_a_us_model_has_settings_but_no_slot_among_them(clock: FakeClock) -> Non
 
     ours, theirs = settings(Family.MIN_TL_XH), settings(Family.MIN_TL_XH_US)
     assert {"tou1", "tou1_start", "tou9_end"} <= ours
-    assert theirs == {key for key in ours if not key.startswith("tou")}
+    slots = {key for key in theirs if key.startswith("us_tou")}
+    assert {"us_tou1", "us_tou36_end", "us_tou9_days"} <= slots
+    assert theirs - slots == {key for key in ours if not key.startswith("tou")}
 
 
 @pytest.mark.parametrize(

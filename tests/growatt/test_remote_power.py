@@ -6,10 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from hypothesis import given, strategies as st
-from modbus_connection import (
-    IllegalDataAddressError,
-    IllegalFunctionError,
-)
+from modbus_connection import IllegalDataAddressError, IllegalFunctionError
 import pytest
 
 from custom_components.local_solar.growatt.remote_power import COMMAND, LONGEST

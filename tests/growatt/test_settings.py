@@ -26,10 +26,10 @@ from custom_components.local_solar.growatt.models import Family
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
 from custom_components.local_solar.growatt.profiles.profile import Part
 from custom_components.local_solar.growatt.settings import (
-    BATTERY_FIRST,
     CLOCK_TOLERANCE,
     InverterSettings,
 )
+from custom_components.local_solar.growatt.slot_rules import BATTERY_FIRST
 from custom_components.local_solar.growatt.time_slots import SlotCodec
 from custom_components.local_solar.modbus.register import Register
 from custom_components.local_solar.points import (
@@ -539,6 +539,7 @@ def reading_of(bench: Bench, row: Register) -> Reading:
     """Return what is held while all slots are switched off, without asking."""
     whole = bench.row(row.part_of[0]) if row.part_of else row
     bench.inverter.image.store(HOLDING, 3038, [1 << 8, 2 << 8] * 11, 0.0)
+    bench.inverter.image.store(HOLDING, 3129, [1 << 7, 2 << 7] * 36, 0.0)
     assert row.point.setting is not None
     options = [*(row.options or {}).values()]
     return Reading(

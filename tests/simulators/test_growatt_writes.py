@@ -246,6 +246,108 @@ def test_other_slots_are_kept_without_grid_charging(slot: list[int]) -> None:
     assert _holding(unit, 3044, 2) == slot
 
 
+# --- time slots of other families ---
+
+
+def _family(code: int, **holding: int) -> GrowattUnit:
+    """Return an inverter of a device type code, with registers named ``at_...``."""
+    words = {name.removeprefix("at_"): word for name, word in holding.items()}
+    return GrowattUnit(Dataset.parse({"holding": {"43": code, **words}}))
+
+
+_WEEKDAY, _WEEKEND, _WEEK = range(3)
+
+
+def _us_slot(start: int, end: int, days: int = _WEEK, mode: int = 0) -> list[int]:
+    """Return a slot of TL-XH US between two hours."""
+    return [1 << 15 | mode << 12 | start << 7, days << 12 | end << 7]
+
+
+@pytest.mark.parametrize(
+    ("slot", "code"),
+    [
+        (_us_slot(7, 9), 3),
+        (_us_slot(7, 9, _WEEKDAY), 3),
+        (_us_slot(7, 9, _WEEKEND), None),
+        (_us_slot(8, 9), None),
+        (_us_slot(9, 10, mode=3), None),
+        (_us_slot(9, 10, mode=4), 3),
+        (_us_slot(24, 10), 3),
+    ],
+)
+def test_us_slots_of_a_season_need_a_time_of_their_own(
+    slot: list[int], code: int | None
+) -> None:
+    unit = _family(5101, at_3129=0)
+    unit.write(3129, _us_slot(6, 8, _WEEKDAY))
+    assert _write(unit, 3131, slot) == code
+
+
+def test_us_slots_of_another_season_may_be_at_the_same_time() -> None:
+    unit = _family(5101, at_3129=0)
+    unit.write(3129, _us_slot(6, 8))
+    assert _write(unit, 3145, _us_slot(6, 8)) == 3
+    assert _write(unit, 3147, _us_slot(6, 8)) is None
+
+
+@pytest.mark.parametrize("address", [1017, 1026, 1080, 1086, 1106, 1110])
+@pytest.mark.parametrize(
+    ("slot", "code"),
+    [
+        ([5 << 8, 7 << 8, 1], 3),
+        ([5 << 8, 6 << 8, 1], None),
+        ([5 << 8, 7 << 8, 0], None),
+        ([8 << 8, 9 << 8 | 60, 1], 3),
+        ([8 << 8, 9 << 8, 2], 3),
+    ],
+)
+def test_storage_slots_need_a_time_of_their_own_among_all_modes(
+    address: int, slot: list[int], code: int | None
+) -> None:
+    unit = _family(3502, at_1080=0)
+    unit.write(1100, [6 << 8, 8 << 8, 1])
+    assert _write(unit, address, slot) == code
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ([23, 20], None),
+        ([0, 0], None),
+        ([0x3B17, 6], None),
+        ([24, 0], 3),
+        ([0, 0x3C00], 3),
+    ],
+)
+def test_windows_of_an_spf_need_times_only(words: list[int], code: int | None) -> None:
+    unit = _family(3400, at_3=0, at_125=0, at_135=0)
+    for address in (3, 5, 125, 135):
+        assert _write(unit, address, words) == code
+
+
+def test_vpp_slots_are_written_together() -> None:
+    unit = _family(5100, at_30411=0)
+    assert _write(unit, 30411, [1, 60, 120, 50]) is None
+    assert _write(unit, 30414, [60], single=True) == 1
+    assert _write(unit, 30411, [0], single=True) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ([2, 60, 120, 50, 120, 1440, 0x10000 - 100], None),
+        ([2, 60, 121, 50, 120, 1440, 0], 3),
+        ([1, 60, 121, 50, 120, 1440, 0], None),
+        ([1, 60, 1441, 50], 3),
+        ([1, 60, 120, 101], 3),
+        ([1, 60, 120, 0x10000 - 101], 3),
+        ([21, 60, 120, 0], 3),
+    ],
+)
+def test_vpp_slots_need_a_time_of_their_own(words: list[int], code: int | None) -> None:
+    assert _write(_family(5100, at_30411=0), 30411, words) == code
+
+
 # --- limits ---
 
 
@@ -289,7 +391,7 @@ def test_limits_can_be_left_unchecked() -> None:
 
 def test_models_without_a_register_map_have_no_limits() -> None:
     unit = GrowattUnit(Dataset.parse({"holding": {"3": 1, "43": 3400}}))
-    assert _write(unit, 3, [1000]) is None
+    assert _write(unit, 20, [1000]) is None
 
 
 # --- power ---

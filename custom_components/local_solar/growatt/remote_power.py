@@ -56,6 +56,10 @@ class CommandCodec:
             raise OverflowError(f"is not within 1 to {LONGEST} minutes")
         return 1, raw.minutes, *S16.encode(raw.power)
 
+    def order(self, words: Sequence[int]) -> list[int]:
+        """Return the order in which words go if they go one by one: the switch comes last."""
+        return list(reversed(range(len(words))))
+
 
 COMMAND: Final = CommandCodec()
 

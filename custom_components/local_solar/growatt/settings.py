@@ -26,7 +26,6 @@ from ..modbus.reader import is_refusal
 from ..modbus.register import Register
 from ..modbus.writing import async_patiently, does_not_fit, encode_setting, failure_of
 from ..points import (
-    AC_CHARGE,
     BATTERY_COMMAND,
     IN_FLASH,
     SLOT_WITHOUT_GRID_CHARGE,
@@ -36,7 +35,6 @@ from ..points import (
     Value,
     Wanted,
 )
-from ..values import as_text
 from ..write_gate import (
     Change,
     DeviceError,
@@ -54,32 +52,23 @@ from ..write_gate import (
 from .identify import identity_place
 from .inverter import SYNC_CLOCK, Inverter
 from .remote_power import AUTHORITY, CommandCodec, RemotePower
-from .time_slots import (
-    SlotCodec,
-    change_of_part,
-    crosses_midnight,
-    is_switched_on,
-    overlaps,
+from .slot_rules import (
+    Surroundings,
+    as_change,
+    check_slot,
+    keys_around,
+    lacks_grid_charge,
+    slot_after,
+    surroundings,
+    words_after,
 )
+from .time_slots import SlotCodec
 
 CLOCK_TOLERANCE: Final = timedelta(seconds=5)
 """A clock that is off by less is right: messages take their time."""
 
 NARROWING_ROUNDS: Final = 16
 """Rounds in which the reader narrows down which slots old firmware lacks."""
-
-BATTERY_FIRST: Final = "battery_first"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Surroundings:
-    """What counts for a slot: itself, the others, and whether the grid may charge."""
-
-    slot: TimeSlot | None
-    others: Mapping[str, TimeSlot]
-    unclear: tuple[str, ...]
-    """Other slots that are on and hold something impossible."""
-    grid_charges: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,16 +231,12 @@ class InverterSettings:
         if row.point.setting is not None and row.point.setting.persistent_while:
             keys.append(row.point.setting.persistent_while)
         if isinstance(whole.codec, SlotCodec):
-            keys += [slot.key for slot in self._slots()]
-            keys.append(AC_CHARGE)
+            keys += keys_around(whole, self._inverter.rows)
         return {
             key: known
             for key in keys
             if (known := self._inverter.register(key)) is not None
         }
-
-    def _slots(self) -> Iterable[Register]:
-        return (row for row in self._inverter.rows if isinstance(row.codec, SlotCodec))
 
     async def _async_read_rows(self, row: Register, *others: Register) -> None:
         """Read a row now, and others unless this firmware lacks them.
@@ -297,7 +282,7 @@ class InverterSettings:
 
     def _around(
         self, whole: Register, flags: Mapping[str, Register]
-    ) -> _Surroundings | None:
+    ) -> Surroundings | None:
         if not isinstance(whole.codec, SlotCodec):
             return None
         known = {
@@ -305,25 +290,7 @@ class InverterSettings:
             for key, row in flags.items()
             if (words := self._inverter.image.get(row.space, row.address, row.words))
         }
-        slots = {key: row.decode(words) for key, (row, words) in known.items()}
-        own = self._decode(whole)
-        return _Surroundings(
-            slot=own if isinstance(own, TimeSlot) else None,
-            others={
-                key: slot
-                for key, slot in slots.items()
-                if isinstance(slot, TimeSlot) and key != whole.key
-            },
-            unclear=tuple(
-                key
-                for key, (row, words) in known.items()
-                if isinstance(row.codec, SlotCodec)
-                and key != whole.key
-                and slots[key] is None
-                and is_switched_on(words)
-            ),
-            grid_charges=slots.get(AC_CHARGE) is True,
-        )
+        return surroundings(whole, self._decode(whole), known)
 
     # -- changing -----------------------------------------------------------------
 
@@ -337,25 +304,26 @@ class InverterSettings:
             return self._remote.change(wanted, current)
         row = self._row(key)
         whole = self._whole(row)
+        warnings = (IN_FLASH,) if current.persistent else ()
         if isinstance(whole.codec, SlotCodec):
-            written: Value = _slot_after(row, wanted, current)
-        elif isinstance(wanted, TimeSlotChange):
+            assert isinstance(current.around, Surroundings)
+            slot = slot_after(row, whole, wanted, current.around)
+            raw = words_after(whole, slot, current.raw)
+            check_slot(whole, slot, current.around)
+            return Change(
+                key=key,
+                value=slot if isinstance(wanted, TimeSlotChange) else wanted,
+                raw=raw,
+                doubts=_doubts_about(slot, current.around),
+                warnings=warnings,
+            )
+        if isinstance(wanted, TimeSlotChange):
             raise does_not_fit(row, wanted, "is a time slot")
-        elif isinstance(wanted, Release):
+        if isinstance(wanted, Release):
             raise does_not_fit(row, wanted, "is no command to a battery")
-        else:
-            _check_present(row, current)
-            written = wanted
-        raw = encode_setting(whole, written)
-        return Change(
-            key=key,
-            value=written if isinstance(wanted, TimeSlotChange | Release) else wanted,
-            raw=raw,
-            doubts=_doubts_about(whole.key, written, current)
-            if isinstance(written, TimeSlot)
-            else (),
-            warnings=(IN_FLASH,) if current.persistent else (),
-        )
+        _check_present(row, current)
+        raw = encode_setting(whole, wanted)
+        return Change(key=key, value=wanted, raw=raw, warnings=warnings)
 
     def holds(self, change: Change, reading: Reading) -> bool:
         """Return whether a reading shows what a change is for."""
@@ -369,7 +337,7 @@ class InverterSettings:
         if reading.raw == change.raw:
             return True
         whole = self._whole(self._row(change.key))
-        # Reserved bits of a slot may be what they like.
+        # Bits that are of no part of a slot, and other slots, may be what they like.
         return isinstance(whole.codec, SlotCodec) and (
             whole.decode(list(change.raw)) == whole.decode(list(reading.raw))
         )
@@ -392,7 +360,7 @@ class InverterSettings:
             return key, wanted
         if (row := self._row(key)).part_of is None:
             return key, wanted
-        return row.part_of[0], _as_change(row, wanted)
+        return row.part_of[0], as_change(row, wanted)
 
     async def async_write(self, change: Change) -> bool:
         """Send a change once. Raises ``RefusedError`` or ``DeviceError``.
@@ -435,6 +403,8 @@ class InverterSettings:
         """
         known = row.address, len(words)
         works = self._one_by_one.get(known)
+        if isinstance(row.codec, SlotCodec) and row.codec.at_once:
+            works = False
         one_by_one = len(words) == 1 if works is None else works
         try:
             await self._async_send(row, words, breaks, one_by_one=one_by_one)
@@ -465,14 +435,15 @@ class InverterSettings:
                 self._unit, self._unit.write_registers(row.address, list(words))
             )
             return
-        places = list(enumerate(words, row.address))
+        order: Iterable[int] = range(len(words))
         if isinstance(row.codec, SlotCodec | CommandCodec):
-            places.reverse()  # the switch is in the first word: it must come last
-        for sent, (address, word) in enumerate(places):
+            order = row.codec.order(words)
+        for sent, place in enumerate(order):
+            address = row.address + place
             try:
                 self._check_link(breaks)
                 await async_patiently(
-                    self._unit, self._unit.write_register(address, word)
+                    self._unit, self._unit.write_register(address, words[place])
                 )
             except ModbusError as err:
                 if sent:
@@ -483,29 +454,6 @@ class InverterSettings:
         """Raise ``ModbusConnectionError`` if the link broke: another device may be there."""
         if self._breaks != breaks:
             raise ModbusConnectionError("the connection was lost meanwhile")
-
-
-def _slot_after(row: Register, wanted: Wanted, current: Reading) -> TimeSlot:
-    """Return the slot with what is wanted of it, or of the part of it that a row shows."""
-    wanted = _as_change(row, wanted)
-    if isinstance(wanted, TimeSlot):
-        return wanted
-    if not isinstance(wanted, TimeSlotChange):
-        raise does_not_fit(row, wanted, "is not a time slot")
-    assert isinstance(current.around, _Surroundings)
-    if (slot := wanted.applied_to(current.around.slot)) is None:
-        raise InvalidValueError("slot_not_valid", register=row.key)
-    return slot
-
-
-def _as_change(row: Register, wanted: Wanted) -> Wanted:
-    """Return the change of a slot if ``row`` shows a part of it."""
-    if row.part_of is None:
-        return wanted
-    try:
-        return change_of_part(row.part_of[1], wanted)
-    except TypeError as err:
-        raise does_not_fit(row, wanted, str(err)) from err
 
 
 def _check_present(row: Register, current: Reading) -> None:
@@ -528,30 +476,6 @@ def _check_present(row: Register, current: Reading) -> None:
     )
 
 
-def _doubts_about(key: str, slot: TimeSlot, current: Reading) -> tuple[str, ...]:
-    """Return what to think about before slot ``key`` is switched on.
-
-    Raises ``InvalidValueError`` if it cannot be.
-    """
-    if not slot.enabled:
-        return ()
-    around = current.around
-    assert isinstance(around, _Surroundings)
-    if crosses_midnight(slot):
-        raise InvalidValueError(
-            "slot_crosses_midnight", register=key, value=as_text(slot)
-        )
-    for other_key in around.unclear:
-        raise InvalidValueError("other_slot_not_valid", register=key, other=other_key)
-    for other_key, other in around.others.items():
-        if overlaps(slot, other):
-            raise InvalidValueError(
-                "slot_overlaps",
-                register=key,
-                value=as_text(slot),
-                other=other_key,
-                other_value=as_text(other),
-            )
-    if slot.mode == BATTERY_FIRST and not around.grid_charges:
-        return (SLOT_WITHOUT_GRID_CHARGE,)
-    return ()
+def _doubts_about(slot: TimeSlot, around: Surroundings) -> tuple[str, ...]:
+    """Return what to think over before a slot becomes what it shall be."""
+    return (SLOT_WITHOUT_GRID_CHARGE,) if lacks_grid_charge(slot, around) else ()

@@ -188,6 +188,12 @@ class TimeOfDay:
         """A time of day takes one word."""
         return 1
 
+    @property
+    def mask(self) -> int:
+        """The bits of the word that the time takes."""
+        hours = ((1 << self.hour_width) - 1) << self.hour_shift
+        return hours | ((1 << self.minute_width) - 1) << self.minute_shift
+
     def decode(self, words: Sequence[int]) -> time | None:
         """Return the time, ``None`` where hour or minute is impossible."""
         hour = words[0] >> self.hour_shift & ((1 << self.hour_width) - 1)
@@ -202,16 +208,29 @@ class TimeOfDay:
 
 @dataclass(frozen=True, slots=True)
 class MinutesOfDay:
-    """Minutes after midnight in one word."""
+    """Minutes after midnight in one word.
+
+    Where a period may end at ``midnight`` (1440), that reads as 23:59, as the end of a
+    day does in other encodings.
+    """
+
+    midnight: bool = False
 
     @property
     def words(self) -> int:
         """A time of day takes one word."""
         return 1
 
+    @property
+    def mask(self) -> int:
+        """The bits of the word that the time takes: all."""
+        return 0xFFFF
+
     def decode(self, words: Sequence[int]) -> time | None:
-        """Return the time, ``None`` after 23:59."""
+        """Return the time, ``None`` after 23:59, or after midnight where that may be."""
         hour, minute = divmod(words[0], 60)
+        if self.midnight and (hour, minute) == (24, 0):
+            return time(23, 59)
         return time(hour, minute) if hour < 24 else None
 
     def encode(self, raw: Raw) -> tuple[int, ...]:

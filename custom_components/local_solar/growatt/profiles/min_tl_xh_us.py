@@ -1,7 +1,7 @@
 """MIN TL-XH US: a MIN TL-XH with time slots for seasons, kinds of day and special days.
 
-Facts: "Protocol II" V1.24 and V1.39. No unit was recorded. No slot is a setting here:
-which of them must not overlap, in which season and on which days, is not known, nor is
+Facts: "Protocol II" V1.24 and V1.39. No unit was recorded. The slots of the seasons are
+settings. Months and special days are not: nothing is known of what may be set there, nor of
 what the nine slots of other MIN TL-XH do here.
 """
 
@@ -9,20 +9,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from ...modbus.codecs import Bits, SharedWord, TimeOfDay
+from ...modbus.codecs import Bits, SharedWord
 from ...modbus.register import Register
 from ...points import Quantity as Q
+from ..time_slots import US_SEASON_SLOTS, US_SLOT_TIME, us_slot
 from . import min_tl_xh
-from .profile import Part, Section, holding_row
+from .profile import OFFERED, RAW, Part, Section, holding_row
 from .protocol_2 import NO_YES
+from .slot_rows import EVERYDAY_SLOTS, slot_rows
 from .tl_xh_battery import PRIORITY, SLOTS
 
 SLOT_MODE: Final[Mapping[int, str]] = {**PRIORITY, 3: "anti_reflux"}
 
 SLOT_DAYS: Final[Mapping[int, str]] = {0: "weekday", 1: "weekend", 2: "week"}
-
-SLOT_TIME: Final = TimeOfDay(hour_shift=7, hour_width=5, minute_shift=0, minute_width=7)
-"""Start and end of a slot: the hour a bit lower than in the slots at 3038."""
 
 
 # fmt: off
@@ -39,27 +38,15 @@ def _season(n: int) -> tuple[Register, ...]:
     )
 
 
-def _start(address: int, key: str, name: str, n: int | None) -> tuple[Register, ...]:
-    """Return the rows of the first word of a slot."""
-    return (
-        holding_row(address, SharedWord(SLOT_TIME), f"{key}_start", f"{name} start", Q.TIME_OF_DAY,
-                    index=n),
-        holding_row(address, Bits(12, 3), f"{key}_mode", f"{name} mode", Q.STATE, index=n,
-                    options=SLOT_MODE),
-        holding_row(address, Bits(15), f"{key}_enabled", name, Q.FLAG, index=n, options=NO_YES),
-    )
-
-
 def _slot(n: int) -> tuple[Register, ...]:
     """Return the rows of slot ``n``, nine to each season."""
-    address = 3129 + 2 * (n - 1)
-    return (
-        *_start(address, f"us_tou{n}", "US time slot {n}", n),
-        holding_row(address + 1, SharedWord(SLOT_TIME), f"us_tou{n}_end", "US time slot {n} end",
-                    Q.TIME_OF_DAY, index=n),
-        holding_row(address + 1, Bits(12, 2), f"us_tou{n}_days", "US time slot {n} days", Q.STATE,
-                    index=n, options=SLOT_DAYS),
-    )
+    season = (n - 1) // US_SEASON_SLOTS + 1
+    return slot_rows(3129 + 2 * (n - 1), us_slot(season, SLOT_MODE, SLOT_DAYS), f"us_tou{n}",
+                     "US time slot {n}", n, everyday=n <= EVERYDAY_SLOTS,
+                     visibility=OFFERED if n <= EVERYDAY_SLOTS else RAW,
+                     note=f"of season {season}",
+                     notes={"mode": "battery first charges from the grid only while 3049 is on",
+                            "end": "23:59 = until midnight"})
 
 
 def _special_day(day: int) -> tuple[Register, ...]:
@@ -80,8 +67,12 @@ def _special_slot(day: int, n: int, address: int) -> tuple[Register, ...]:
     """Return the rows of slot ``n`` of a special day; its end has the word for itself."""
     key, name = f"us_special_day{day}_slot{n}", f"US special day {day} slot {n}"
     return (
-        *_start(address, key, name, None),
-        holding_row(address + 1, SLOT_TIME, f"{key}_end", f"{name} end", Q.TIME_OF_DAY),
+        holding_row(address, SharedWord(US_SLOT_TIME), f"{key}_start", f"{name} start",
+                    Q.TIME_OF_DAY),
+        holding_row(address, Bits(12, 3), f"{key}_mode", f"{name} mode", Q.STATE,
+                    options=SLOT_MODE),
+        holding_row(address, Bits(15), f"{key}_enabled", name, Q.FLAG, options=NO_YES),
+        holding_row(address + 1, US_SLOT_TIME, f"{key}_end", f"{name} end", Q.TIME_OF_DAY),
     )
 # fmt: on
 

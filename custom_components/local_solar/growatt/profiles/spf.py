@@ -13,6 +13,7 @@ from ...modbus.register import Register
 from ...points import Quantity as Q, Rhythm
 from ..alarms import OFF_GRID, AlarmKind
 from .battery_management import bms_status_rows
+from .off_grid_slots import OFF_GRID_SLOTS
 from .profile import OFFERED, SHOWN, Part, Profile, Section, holding_row, input_row
 from .protocol_2 import (
     CHOICE,
@@ -445,6 +446,7 @@ PROFILE: Final = Profile(
         Section(part=Part.BATTERY, rows=_BATTERY_INPUT),
         Section(part=Part.INVERTER, rows=_HOLDING),
         Section(part=Part.BATTERY, rows=_BATTERY_HOLDING),
+        Section(part=Part.INVERTER, rows=OFF_GRID_SLOTS),
     ),
     groups={
         Space.INPUT: narrow_groups(0, 45, 90, 180, 225),

@@ -24,6 +24,7 @@ from .protocol_2 import (
     identity_row,
     limits,
 )
+from .storage_slots import STORAGE_SLOTS
 from .tl_xh import APPLIANCES, EPS_FREQUENCY, EPS_VOLTAGE
 from .tl_xh_battery import BATTERY_SAFETY, BATTERY_TYPE, PRIORITY, SOC_NOT_AVAILABLE
 
@@ -137,7 +138,7 @@ BATTERY_INPUT: Final[tuple[Register, ...]] = (
               note="the same for low and high voltage packs; another program reads 97 instead"),
     input_row(1014, U16, "battery_soc", "State of charge", Q.STATE_OF_CHARGE, 1, SHOWN,
               sentinels=SOC_NOT_AVAILABLE),
-    input_row(1040, S16, "battery_temperature", "Temperature", Q.TEMPERATURE, 0.1, SHOWN),
+    input_row(1040, S16, "battery_pack_temperature", "Temperature", Q.TEMPERATURE, 0.1, SHOWN),
     *counters(1052, "battery_discharge_energy", "Discharge energy", SHOWN),
     *counters(1056, "battery_charge_energy",    "Charge energy",    SHOWN),
     input_row(1125, U16, "ac_charge_energy_today", "Grid charge energy today", Q.ENERGY_TODAY, 0.1,
@@ -289,6 +290,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     Section(part=Part.BACKUP, rows=EPS_INPUT),
     Section(part=Part.INVERTER, rows=HOLDING),
     Section(part=Part.BATTERY, rows=BATTERY_HOLDING),
+    Section(part=Part.BATTERY, rows=STORAGE_SLOTS),
     Section(part=Part.BACKUP, rows=EPS_HOLDING),
 )
 """The sections that every storage family has."""

@@ -6,21 +6,10 @@ Facts: "Protocol II" V1.24 and V1.39; the recording of a MIN 6000TL-XH with an A
 from collections.abc import Mapping
 from typing import Final
 
-from ...modbus.codecs import (
-    HIGH_BYTE,
-    LOW_BYTE,
-    S16,
-    U16,
-    U32,
-    Bits,
-    Hex,
-    SharedWord,
-    Text,
-    Words,
-)
+from ...modbus.codecs import HIGH_BYTE, LOW_BYTE, S16, U16, U32, Bits, Hex, Text, Words
 from ...modbus.register import Register
-from ...points import AC_CHARGE, Quantity as Q, Rhythm, slot_key
-from ..time_slots import SLOT_TIME, SlotCodec
+from ...points import AC_CHARGE, Quantity as Q, Rhythm
+from ..time_slots import xh_slot
 from .profile import OFFERED, SHOWN, holding_row, input_row
 from .protocol_2 import (
     CHOICE,
@@ -32,6 +21,7 @@ from .protocol_2 import (
     identity_row,
     limits,
 )
+from .slot_rows import EVERYDAY_SLOTS, slot_rows
 
 BATTERY_SAFETY: Final = "guards the battery: only its maker knows a safe value"
 
@@ -109,9 +99,6 @@ BMS_LINK: Final[Mapping[int, str]] = {0: "rs485", 1: "can"}
 
 SOC_NOT_AVAILABLE: Final = (0xFFFF, 65276)
 """What some firmware answers instead of a state of charge it does not know."""
-
-EVERYDAY_SLOTS: Final = 3
-"""The controls of so many time slots are enabled at first: few owners need more."""
 
 MODULES: Final = 6
 """Battery modules with rows; V1.39 has room for 64."""
@@ -286,28 +273,13 @@ def _module(n: int) -> tuple[Register, ...]:
 
 
 def _slot(n: int) -> tuple[Register, ...]:
-    """Return the rows of time slot ``n``: 1 to 4 before the charge settings, 5 to 9 after them.
-
-    The first row is the slot as a whole, which is what is written.
-    """
+    """Return the rows of time slot ``n``: 1 to 4 before the charge settings, 5 to 9 after them."""
     start = 3038 + 2 * (n - 1) if n < 5 else 3050 + 2 * (n - 5)
-    whole = slot_key(n)
-    setting = EVERYDAY_CHOICE if n <= EVERYDAY_SLOTS else CHOICE
-    return (
-        holding_row(start, SlotCodec(PRIORITY), whole, "Time slot {n} (all of it)", Q.TIME_SLOT,
-                    index=n, setting=setting,
-                    note="some firmware takes both words at once only"),
-        holding_row(start, SharedWord(SLOT_TIME), f"{whole}_start", "Time slot {n} from",
-                    Q.TIME_OF_DAY, 1, OFFERED, index=n, setting=setting, part_of=(whole, "start")),
-        holding_row(start, Bits(13, 2), f"{whole}_mode", "Time slot {n} mode", Q.STATE, 1, OFFERED,
-                    index=n, options=PRIORITY, setting=setting, part_of=(whole, "mode"),
-                    note="battery first charges from the grid only while 3049 is on"),
-        holding_row(start, Bits(15), f"{whole}_enabled", "Time slot {n}", Q.FLAG, 1, OFFERED,
-                    index=n, options=NO_YES, setting=setting, part_of=(whole, "enabled")),
-        holding_row(start + 1, SLOT_TIME, f"{whole}_end", "Time slot {n} until", Q.TIME_OF_DAY, 1,
-                    OFFERED, index=n, setting=setting, part_of=(whole, "end"),
-                    note="23:59 = until midnight"),
-    )
+    return slot_rows(start, xh_slot(PRIORITY), f"tou{n}", "Time slot {n}", n,
+                     everyday=n <= EVERYDAY_SLOTS,
+                     note="some firmware takes both words at once only",
+                     notes={"mode": "battery first charges from the grid only while 3049 is on",
+                            "end": "23:59 = until midnight"})
 
 
 SLOTS: Final = tuple(row for n in range(1, 10) for row in _slot(n))

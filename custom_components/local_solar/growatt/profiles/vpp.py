@@ -15,7 +15,6 @@ from ...modbus.image import Space
 from ...modbus.register import Register
 from ...points import BATTERY_COMMAND, Quantity as Q, Rhythm, Setting
 from ..remote_power import AUTHORITY, COMMAND
-from .tl_xh import APPLIANCES
 from .profile import OFFERED, SHOWN, Group, Part, Section, holding_row, input_row
 from .protocol_2 import (
     BAUD_RATE,
@@ -27,7 +26,9 @@ from .protocol_2 import (
     identity_row,
     limits,
 )
+from .tl_xh import APPLIANCES
 from .tl_xh_battery import PRIORITY
+from .vpp_slots import VPP_SLOTS
 
 STATUS: Final[Mapping[int, str]] = {
     0: "standby",
@@ -321,6 +322,7 @@ OVERLAY: Final[tuple[Section, ...]] = (
     ),
     Section(part=Part.VPP, rows=HOLDING),
     Section(part=Part.BATTERY, rows=BATTERY_HOLDING),
+    Section(part=Part.BATTERY, rows=VPP_SLOTS),
 )
 """All rows, by the equipment that they are about."""
 
