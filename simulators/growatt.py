@@ -32,7 +32,7 @@ from .errors import SimulatorError
 from .faults import Fault
 from .growatt_rules import (
     SLOT_ENDS,
-    VPP,
+    VPP_ADDRESSES,
     XH,
     check_clock,
     check_vpp,
@@ -164,7 +164,7 @@ class GrowattUnit:
 
     def group_of(self, address: int) -> tuple[int, int]:
         """Return the first and last address of the group that an address is in."""
-        if VPP[0] <= address <= VPP[1] and not self.off_grid:
+        if VPP_ADDRESSES[0] <= address <= VPP_ADDRESSES[1] and not self.off_grid:
             for section in _VPP_SECTIONS:
                 if section[0] <= address <= section[1]:
                     return section
@@ -299,7 +299,7 @@ class GrowattUnit:
 
     def _check(self, table: Table, address: int, count: int) -> None:
         last = address + count - 1
-        if self.off_grid and address <= VPP[1] and last >= VPP[0]:
+        if self.off_grid and address <= VPP_ADDRESSES[1] and last >= VPP_ADDRESSES[0]:
             self.resets += 1
             self._silent_until = time.monotonic() + self.reset_seconds
             _LOGGER.warning(

@@ -26,7 +26,7 @@ _CLOCK_LIMITS: Final = {
 VPP_VERSION: Final = 30099
 """Holding register: version of the VPP protocol, times 100."""
 
-VPP: Final = (30000, 31999)
+VPP_ADDRESSES: Final = (30000, 31999)
 """First and last address of the VPP protocol."""
 
 REMOTE: Final = (30407, 30408, 30409)
@@ -297,7 +297,7 @@ def check_vpp(before: Mapping[int, int], written: Mapping[int, int]) -> None:
     An inverter without it, or that it has no control of, takes nothing at its
     addresses but the control itself. Which exception the latter is, is not known.
     """
-    if not any(VPP[0] <= address <= VPP[1] for address in written):
+    if not any(VPP_ADDRESSES[0] <= address <= VPP_ADDRESSES[1] for address in written):
         return
     if not speaks_vpp(before) or (
         before.get(_AUTHORITY) != 1 and list(written) != [_AUTHORITY]

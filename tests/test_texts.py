@@ -634,11 +634,7 @@ def test_every_choice_of_a_selector_is_used() -> None:
 
 
 def test_actions_offer_the_modes_that_time_slots_have() -> None:
-    codecs = [
-        row.codec
-        for row in every_row()
-        if isinstance(row.codec, SlotCodec)
-    ]
+    codecs = [row.codec for row in every_row() if isinstance(row.codec, SlotCodec)]
     modes = {mode for codec in codecs for mode in codec.modes}
     days = {
         option

@@ -535,11 +535,26 @@ def is_allowed(row: Register, value: object, *, tolerance: float = 0) -> bool:
     return abs(steps - round(steps)) <= tolerance
 
 
+_STORAGE_OFF: Final = {
+    address: [1 << 8, 2 << 8, 0] * count
+    for address, count in ((1017, 6), (1080, 3), (1100, 3), (1110, 3))
+}
+_XH_OFF: Final = {3038: [1 << 8, 2 << 8] * 11, 3129: [1 << 7, 2 << 7] * 36}
+
+SWITCHED_OFF: Final[dict[str, dict[int, list[int]]]] = {
+    **dict.fromkeys(("min_tl_xh", "min_tl_xh_us", "mod_tl3_xh"), _XH_OFF),
+    **dict.fromkeys(("sph", "sph_tl3", "spa"), _STORAGE_OFF),
+    # These have no switch.
+    "spf": {3: [1, 2] * 2, 73: [26], 125: [1, 2] * 6, 142: [1, 2] * 3},
+}
+"""Holding registers of time slots that are off, by profile and first address."""
+
+
 def reading_of(bench: Bench, row: Register) -> Reading:
     """Return what is held while all slots are switched off, without asking."""
     whole = bench.row(row.part_of[0]) if row.part_of else row
-    bench.inverter.image.store(HOLDING, 3038, [1 << 8, 2 << 8] * 11, 0.0)
-    bench.inverter.image.store(HOLDING, 3129, [1 << 7, 2 << 7] * 36, 0.0)
+    for address, words in SWITCHED_OFF.get(bench.inverter.profile.key, {}).items():
+        bench.inverter.image.store(HOLDING, address, words, 0.0)
     assert row.point.setting is not None
     options = [*(row.options or {}).values()]
     return Reading(
