@@ -137,7 +137,8 @@ def may_be_written(address: int, word: int) -> bool:
     if address in SLOTS.values():
         return word >> 8 & 0x1F < 24 and word & 0xFF < 60 and word >> 13 & 3 < 3
     if address - 1 in SLOTS.values():
-        return word >> 8 < 24 and word & 0xFF < 60
+        # What nobody knows stays as it was found, here after a fault.
+        return word >> 8 & 0x1F < 24 and word & 0xFF < 60
     limits = dict(
         zip(
             CLOCK,

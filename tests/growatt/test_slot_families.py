@@ -299,8 +299,11 @@ async def test_minutes_need_firmware_that_counts_them(
     off_grid: Bench, version: int, key: str | None
 ) -> None:
     off_grid.put(73, version)
-    for parts in ({"start": time(6, 30)}, {"end": time(6, 1)}):
-        wanted = replace(change_to(5, 7), **parts)
+    for minutes in (
+        TimeSlotChange(start=time(6, 30)),
+        TimeSlotChange(end=time(6, 1)),
+    ):
+        wanted = change_to(5, 7).then(minutes)
         if key is None:
             await off_grid.change("grid_output1", wanted)
         else:
