@@ -14,7 +14,9 @@ from custom_components.local_solar.modbus.register import Register
 from custom_components.local_solar.points import (
     Alarm,
     Point,
+    PowerCommand,
     Quantity,
+    Release,
     TimeSlot,
     TimeSlotChange,
     Value,
@@ -111,7 +113,7 @@ def values_of(row: Register) -> st.SearchStrategy[Value]:
     ).map(lambda steps: round(steps * step, 6))
 
 
-def whole(wanted: Wanted) -> Value:
+def whole(wanted: Value | TimeSlotChange) -> Value:
     """Return a value; a change of all parts of a slot is the slot."""
     if isinstance(wanted, TimeSlotChange):
         slot = wanted.applied_to(None)
@@ -331,6 +333,13 @@ def test_no_slot(given: Given, says: str) -> None:
         parse(SLOT, given)
 
 
+@pytest.mark.parametrize("given", [50, True, "charge", {"power": 50}], ids=str)
+def test_command_to_a_battery_is_no_value_that_could_be_given(given: Given) -> None:
+    point = Point(key="it", name="It", quantity=Quantity.POWER_COMMAND)
+    with pytest.raises(NotAValueError, match="control_battery"):
+        parse(point, given)
+
+
 # -- telling --------------------------------------------------------------------------
 
 
@@ -343,6 +352,7 @@ def test_no_slot(given: Given, says: str) -> None:
     | st.datetimes()
     | minutes
     | slots
+    | st.builds(PowerCommand, power=st.integers(), minutes=st.integers(0))
     | alarms
 )
 def test_every_value_can_be_told_as_json_and_as_text(value: Value | None) -> None:
@@ -385,6 +395,19 @@ def test_every_value_can_be_told_as_json_and_as_text(value: Value | None) -> Non
             "23:00–06:00, grid output",
         ),
         (TimeSlotChange(power=0, days="week"), None, "days week, power 0 %"),
+        (PowerCommand(power=50, minutes=30), None, "charge 50 % for 30 min"),
+        (PowerCommand(power=-5, minutes=1), None, "discharge 5 % for 1 min"),
+        (PowerCommand(power=0, minutes=90), None, "idle for 90 min"),
+        (PowerCommand(power=9, minutes=0), None, "charge 9 % without end"),
+        (
+            Release(
+                command=PowerCommand(power=50, minutes=30),
+                before=(0, 0, 0),
+                authority=True,
+            ),
+            None,
+            "off",
+        ),
     ],
     ids=str,
 )

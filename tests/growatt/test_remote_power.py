@@ -9,6 +9,7 @@ from hypothesis import given, strategies as st
 from modbus_connection import IllegalDataAddressError, IllegalFunctionError
 import pytest
 
+from custom_components.local_solar.growatt.identify import Identification
 from custom_components.local_solar.growatt.remote_power import COMMAND, LONGEST
 from custom_components.local_solar.points import (
     BATTERY_COMMAND,
@@ -141,9 +142,14 @@ async def test_what_is_no_command_is_refused(bench: Bench, wanted: Wanted) -> No
 # -- where there is none --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lacking", ["vpp", "battery"])
-def test_without_battery_or_protocol_there_are_no_commands(lacking: str) -> None:
-    identified = replace(INVERTER, **{"vpp": True, lacking: False})
+@pytest.mark.parametrize(
+    "identified",
+    [INVERTER, replace(INVERTER, vpp=True, battery=False)],
+    ids=["no protocol", "no battery"],
+)
+def test_without_battery_or_protocol_there_are_no_commands(
+    identified: Identification,
+) -> None:
     bench = Bench(identified=identified)
     with pytest.raises(UnknownSettingError):
         bench.settings.setting(BATTERY_COMMAND)
@@ -173,7 +179,7 @@ def test_a_command_wears_what_control_is_kept_in(bench: Bench) -> None:
 async def test_a_unit_that_lacks_a_register_cannot_be_commanded(
     bench: Bench, address: int
 ) -> None:
-    bench.unit.fail_read(address, IllegalDataAddressError("no"))
+    bench.unit.fail_read(address, IllegalDataAddressError())
     with pytest.raises(NotReadableError):
         await bench.settings.async_read(BATTERY_COMMAND)
 
@@ -227,7 +233,7 @@ async def test_control_is_given_back_even_if_the_command_cannot_be_stopped(
     bench: Bench,
 ) -> None:
     put(bench, 1, *CHARGE_WORDS)
-    no = IllegalFunctionError("no")
+    no = IllegalFunctionError()
     bench.unit.errors = [no, no, None]
     await bench.write(BATTERY_COMMAND, release())
     assert bench.unit.writes[-1] == (6, AUTHORITY, [0])
@@ -237,7 +243,7 @@ async def test_control_is_given_back_even_if_the_command_cannot_be_stopped(
 async def test_a_unit_that_takes_no_function_16_gets_the_switch_last(
     bench: Bench,
 ) -> None:
-    bench.unit.refused_functions = {16: IllegalFunctionError("no")}
+    bench.unit.refused_functions = {16: IllegalFunctionError()}
     await bench.write(BATTERY_COMMAND, CHARGE)
     assert bench.unit.writes == [
         (6, AUTHORITY, [1]),
@@ -251,7 +257,7 @@ async def test_a_unit_that_takes_no_function_16_gets_the_switch_last(
 async def test_a_unit_without_the_protocol_is_told_nothing_but_the_first_message(
     bench: Bench,
 ) -> None:
-    no = IllegalFunctionError("no")
+    no = IllegalFunctionError()
     bench.unit.refused_functions = {6: no, 16: no}
     await bench.fails(RefusedError, BATTERY_COMMAND, CHARGE)
     assert {address for _, address, _ in bench.unit.writes} == {AUTHORITY}
@@ -260,7 +266,7 @@ async def test_a_unit_without_the_protocol_is_told_nothing_but_the_first_message
 async def test_a_command_that_is_refused_after_control_was_taken_is_no_plain_refusal(
     bench: Bench,
 ) -> None:
-    no = IllegalFunctionError("no")
+    no = IllegalFunctionError()
     bench.unit.errors = [None, no, no]
     await bench.fails(DeviceError, BATTERY_COMMAND, CHARGE)
     assert held(bench)[0] == 1

@@ -8,6 +8,8 @@ from typing import Final
 
 import pytest
 
+from custom_components.local_solar.growatt.identify import Identification
+from custom_components.local_solar.growatt.inverter import Inverter
 from custom_components.local_solar.growatt.masking import mask_serial_numbers
 from custom_components.local_solar.growatt.profiles.catalogue import (
     PROFILES,
@@ -22,6 +24,8 @@ from custom_components.local_solar.modbus.codecs import Text
 from custom_components.local_solar.modbus.image import RegisterImage, Space
 from custom_components.local_solar.modbus.register import Register
 from custom_components.local_solar.points import Quantity, Visibility
+from tests.modbus.helpers import ScriptedUnit
+from tests.simulated import IDENTIFIED
 
 from . import test_profiles as any_map
 from .helpers import FACTS as FACTS_FOLDER
@@ -238,3 +242,33 @@ def test_clusters_beyond_the_first_are_the_same_a_hundred_further_on() -> None:
             row.address + 100 * (n - 2) for row in clusters[2]
         ]
         assert len(rows) == 13
+
+
+# -- of an inverter -------------------------------------------------------------------
+
+
+def keys_of(identified: Identification) -> dict[str, set[str]]:
+    """Return the VPP keys of an inverter, by the kind of its devices."""
+    inverter = Inverter(ScriptedUnit(), identified, spacing=0.0)
+    return {
+        device.identity.kind: {
+            point.key for point in device.points if point.key.startswith("vpp_")
+        }
+        for device in inverter.devices
+    }
+
+
+def test_rows_belong_to_the_devices_that_they_are_about() -> None:
+    keys = keys_of(replace(IDENTIFIED, vpp=True))
+    assert {"vpp_meter_power", "vpp_control_authority"} <= keys["inverter"]
+    assert {"vpp_battery_power", "vpp_remote_power"} <= keys["battery"]
+    assert "vpp_pv2_voltage" in keys["inverter"]
+    assert "vpp_pv3_voltage" not in keys["inverter"]
+    assert "vpp_grid_current_l2" not in keys["inverter"]
+    assert not any("battery2" in key for key in keys["battery"])
+
+
+def test_an_inverter_without_the_protocol_has_none_of_its_rows() -> None:
+    keys = keys_of(IDENTIFIED)
+    assert keys["inverter"] == {"vpp_status"}  # holding 187
+    assert not keys["battery"]
