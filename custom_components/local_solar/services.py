@@ -28,6 +28,7 @@ from homeassistant.helpers.service import (
 from .const import CONF_KIND, DOMAIN
 from .coordinators.base import LocalSolarCoordinator
 from .dataset_files import async_write_dataset
+from .energy_history_import import async_import_energy_history
 from .modbus.image import Space
 from .points import (
     AC_CHARGE,
@@ -105,6 +106,9 @@ SET_TIME_SLOT: Final = probatio.Schema(
         probatio.Optional("enabled"): cv.boolean,
         probatio.Optional(ATTR_GRID_CHARGE): cv.boolean,
     }
+)
+IMPORT_ENERGY_HISTORY: Final = probatio.Schema(
+    {**_DEVICE, probatio.Optional(ATTR_CONFIRM, default=False): cv.boolean}
 )
 DEVICE: Final = probatio.Schema(_DEVICE)
 
@@ -343,6 +347,17 @@ async def async_dump_registers(call: ServiceCall) -> ServiceResponse:
     return {"path": path, **counts, "missing": dict(dump.missing)}
 
 
+async def async_import_history(call: ServiceCall) -> ServiceResponse:
+    """Import what an inverter counted before; without a confirmation, only say what."""
+    request = _Call.of(call)
+    return await async_import_energy_history(
+        request.hass,
+        request.coordinator,
+        request.device,
+        confirm=call.data[ATTR_CONFIRM],
+    )
+
+
 async def async_list_devices(call: ServiceCall) -> ServiceResponse:
     """Say what devices there are behind the same link as one of them."""
     coordinator = _Call.of(call).coordinator
@@ -410,6 +425,11 @@ ACTIONS: Final[Mapping[str, tuple[_Handler, probatio.Schema, SupportsResponse]]]
     "set_time_slot": (async_set_time_slot, SET_TIME_SLOT, SupportsResponse.OPTIONAL),
     "dump_registers": (async_dump_registers, DEVICE, SupportsResponse.ONLY),
     "list_devices": (async_list_devices, DEVICE, SupportsResponse.ONLY),
+    "import_energy_history": (
+        async_import_history,
+        IMPORT_ENERGY_HISTORY,
+        SupportsResponse.ONLY,
+    ),
 }
 """Name -> what it does, what it takes, whether it answers."""
 
