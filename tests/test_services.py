@@ -79,8 +79,12 @@ ARGUMENTS: Mapping[str, Mapping[str, object]] = {
     "set_time_slot": {"slot": 2, "start": "01:00", "confirm": True},
     "dump_registers": {},
     "list_devices": {},
+    "import_energy_history": {},
 }
-WRITING = sorted(ARGUMENTS.keys() - {"read_register", "dump_registers", "list_devices"})
+WRITING = sorted(
+    ARGUMENTS.keys()
+    - {"read_register", "dump_registers", "list_devices", "import_energy_history"}
+)
 
 
 async def preview(

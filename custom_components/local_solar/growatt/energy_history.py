@@ -300,9 +300,10 @@ def _merge(
 def _readings(memory: Memory, span: Span) -> Iterator[Reading]:
     """Go back in time through a list: what the counter showed when each entry began."""
     counter = memory.total
-    for at, energy in zip(
-        _starts(memory.clock, span), memory.lists[span], strict=False
-    ):
+    entries_ = memory.lists[span]
+    if span is Span.HOUR:
+        entries_ = entries_[: memory.clock.hour + 1]
+    for at, energy in zip(starts(memory.clock, span), entries_, strict=False):
         counter -= energy
         if counter < 0:
             raise InconsistentError(
@@ -311,13 +312,13 @@ def _readings(memory: Memory, span: Span) -> Iterator[Reading]:
         yield Reading(at=at, counter=counter, span=span)
 
 
-def _starts(clock: datetime, span: Span) -> Iterator[datetime]:
-    """Go back through the moments at which hours of today, days, months or years begin."""
+def starts(clock: datetime, span: Span) -> Iterator[datetime]:
+    """Go back through the moments at which the entries of a list begin."""
     hour = clock.replace(minute=0, second=0, microsecond=0)
     midnight = hour.replace(hour=0)
     match span:
         case Span.HOUR:
-            yield from (hour - n * HOUR for n in range(clock.hour + 1))
+            yield from (hour - n * HOUR for n in count())
         case Span.DAY:
             yield from (midnight - timedelta(days=n) for n in count())
         case Span.MONTH:
