@@ -219,7 +219,7 @@ async def test_history_is_imported_up_to_the_first_reading_of_the_sensor(
     hass: HomeAssistant, entry: MockConfigEntry, counter: str
 ) -> None:
     await keep(hass, counter, THIS_MORNING, SHOWN)
-    response = await run(hass, entry)
+    response = {**await run(hass, entry)}
     periods = response.pop("periods")
     assert response == {
         "entity_id": counter,
@@ -346,6 +346,7 @@ async def test_energy_dashboard_takes_the_statistic(
     manager = await async_get_manager(hass)
     await manager.async_update(
         {
+            "device_consumption": [],
             "energy_sources": [
                 {
                     "type": "solar",
@@ -620,7 +621,7 @@ async def test_firmware_without_the_lists_is_told(
     hass: HomeAssistant, entry: MockConfigEntry, counter: str, unit: Writable
 ) -> None:
     await keep(hass, counter, THIS_MORNING, SHOWN)
-    unit.fail_requests(IllegalDataAddressError("no such register"))
+    unit.fail_requests(IllegalDataAddressError(4))
     assert await refusal(hass, entry) == "read_failed"
 
 
