@@ -162,9 +162,7 @@ def _identified(key: str) -> Identification:
         model=key,
         strings=2,
         phases=3 if key in THREE_PHASE else 1,
-        battery=any(
-            section.part is Part.BATTERY for section in PROFILES[key].sections
-        ),
+        battery=any(section.part is Part.BATTERY for section in PROFILES[key].sections),
         battery_code="ZEBA",
     )
 

@@ -17,12 +17,14 @@ import math
 import re
 from typing import Final
 
-from custom_components.local_solar.modbus.codecs import Bits, Clock, Integer, Raw
+from custom_components.local_solar.growatt.energy_history import ROWS
+from custom_components.local_solar.modbus.codecs import U32, Bits, Clock, Integer, Raw
 from custom_components.local_solar.modbus.image import Space
 from custom_components.local_solar.modbus.register import Register
 
 from .clock import SimulatedClock
 from .datasets import Table
+from .energy_lists import Past, remembered
 from .growatt_rules import REMOTE, remote_power
 
 EFFICIENCY: Final = 0.97
@@ -33,6 +35,7 @@ _BATTERY_EFFICIENCY: Final = 0.96
 
 _LATITUDE: Final = math.radians(40)
 _SOLAR_NOON: Final = 13.0
+_HOUR: Final = timedelta(hours=1)
 _STEP: Final = timedelta(seconds=60)
 _MOST_STEPS: Final = 3000
 _CHARGE_RATE: Final = 0.25
@@ -56,6 +59,9 @@ _SAME_FLOW: Final[Mapping[str, str]] = {
     "storage_discharge": "battery_discharge",
 }
 """Registers that show another's energy once more."""
+
+OUTPUT: Final = ""
+"""The name of the inverter's output among the flows."""
 
 type Shown = float | bool | str | tuple[str, ...] | datetime
 """A value for a register. Of several options, the first one that the row has."""
@@ -136,7 +142,7 @@ class Flows:
     def by_name(self) -> dict[str, int]:
         """Return the flows by the front part of their registers' keys; "" is the output."""
         return {
-            "": self.output,
+            OUTPUT: self.output,
             "pv": self.pv,
             **{f"pv{n}": power for n, power in enumerate(self.strings, 1)},
             "system": self.direct,
@@ -169,8 +175,9 @@ class Settings:
 class Plant:
     """Strings, battery, house and grid, moving on in time.
 
-    ``grown`` and ``today`` are watt-hours by the names of ``Flows.by_name``: since
-    the midnight before the start, and since the last midnight. ``soc`` is in percent.
+    ``grown`` are watt-hours since the midnight before the start, by the names of
+    ``Flows.by_name``; ``midnight`` is what they were at the last midnight, ``hours`` what the
+    output was at each full hour of the device's clock. ``soc`` is in percent.
     """
 
     size: Size
@@ -178,7 +185,8 @@ class Plant:
     soc: float = 50
     settings: Settings = field(default_factory=Settings)
     grown: dict[str, float] = field(default_factory=dict)
-    today: dict[str, float] = field(default_factory=dict)
+    midnight: dict[str, float] = field(default_factory=dict)
+    hours: dict[datetime, float] = field(default_factory=dict)
     run_time: float = 0
     """Seconds at work."""
     _date: date = field(init=False)
@@ -187,12 +195,21 @@ class Plant:
         """Start at the midnight before, so that the day's counters are those of a day."""
         start, self.now = self.now, datetime.combine(self.now.date(), time())
         self._date = self.device_time.date()
+        self._begin()
         self.advance(start)
 
     @property
     def device_time(self) -> datetime:
         """What the device's own clock shows."""
         return self.now + self.settings.clock_offset
+
+    @property
+    def today(self) -> dict[str, float]:
+        """Watt-hours of the day so far."""
+        return {
+            name: energy - self.midnight.get(name, 0.0)
+            for name, energy in self.grown.items()
+        }
 
     @property
     def asleep(self) -> bool:
@@ -203,30 +220,37 @@ class Plant:
         """Move on in time. Nothing happens if ``to`` is not ahead."""
         longest = max(_STEP, (to - self.now) / _MOST_STEPS)
         while self.now < to:
-            step = min(longest, to - self.now, self._until_midnight())
-            self._pass(self.flows(self.now + step / 2), step / timedelta(hours=1))
+            step = min(longest, to - self.now, self._until_next(longest))
+            self._pass(self.flows(self.now + step / 2), step / _HOUR)
             self.now += step
-            self._begin_day()
+            self._begin()
 
-    def _until_midnight(self) -> timedelta:
-        shown = self.device_time
-        return datetime.combine(shown.date() + timedelta(days=1), time()) - shown
+    def _until_next(self, longest: timedelta) -> timedelta:
+        """Return the time to the next full hour, or to midnight if steps are long."""
+        if longest < _HOUR:
+            return self._hour() + _HOUR - self.device_time
+        return self._hour().replace(hour=0) + timedelta(days=1) - self.device_time
 
-    def _begin_day(self) -> None:
+    def _hour(self) -> datetime:
+        """Return when the running hour of the device's clock began."""
+        return self.device_time.replace(minute=0, second=0, microsecond=0)
+
+    def _begin(self) -> None:
+        """Note where counters stand when an hour or a day begins."""
+        self.hours.setdefault(self._hour(), self.grown.get(OUTPUT, 0.0))
         if (today := self.device_time.date()) != self._date:
             self._date = today
-            self.today.clear()
+            self.midnight = self.grown.copy()
 
     def set_clock(self, shown: datetime) -> None:
         """Set the device's clock."""
         self.settings.clock_offset = shown - self.now
-        self._begin_day()
+        self._begin()
 
     def _pass(self, flows: Flows, hours: float) -> None:
         for name, power in flows.by_name().items():
             energy = max(0, power) / 10 * hours  # output is negative while charging
             self.grown[name] = self.grown.get(name, 0) + energy
-            self.today[name] = self.today.get(name, 0) + energy
         if self.size.battery_capacity:
             stored = (flows.charge * _BATTERY_EFFICIENCY - flows.discharge) / 10 * hours
             soc = self.soc + 100 * stored / self.size.battery_capacity
@@ -353,6 +377,11 @@ class Plant:
         }
 
 
+def tenths(watt_hours: float) -> int:
+    """Return an energy in 0.1 kWh, rounded down: a counter must not run ahead and fall back."""
+    return math.floor(watt_hours / 100 + 1e-9)
+
+
 class Mutation:
     """Keeps the words of a unit in step with a plant."""
 
@@ -383,6 +412,17 @@ class Mutation:
         }
         self._run_time = self._number("run_time", 0)
         self._commanded_until = clock.now()
+        self._lists = tuple(
+            (row, span)
+            for span, key in ROWS.items()
+            if (row := self._by_key.get(key)) is not None
+        )
+        self._past = Past(
+            self.plant.now,
+            self._counted,
+            self.plant.size.rated_power,
+            sunshine,
+        )
         self._shown: datetime | None = None
         self.update()
 
@@ -453,15 +493,40 @@ class Mutation:
                 self._show_counter(row, *counter)
             elif (value := values.get(row.key, values.get(_same(row)))) is not None:
                 self._put(row, value)
+        self._show_lists()
 
     def _show_counter(self, row: Register, flow: str, span: str) -> None:
-        energies = self.plant.today if span == "today" else self.plant.grown
         if flow not in self.plant.grown:
             return
-        # Rounded down: a counter must not run ahead and fall back.
-        tenths = math.floor(energies.get(flow, 0) / 100 + 1e-9)
-        base = self._midnight[id(row)] if span == "total" else 0
-        self._put(row, (base + tenths) / 10)
+        if span == "total":
+            base = self._midnight[id(row)]
+        else:
+            base = -tenths(self.plant.midnight.get(flow, 0))
+        self._put(row, (base + tenths(self.plant.grown[flow])) / 10)
+
+    @property
+    def _counted(self) -> int:
+        """What the lifetime counter showed at the midnight before the start, in 0.1 kWh."""
+        row = self._by_key.get("energy_total")
+        return self._midnight[id(row)] if row is not None else 0
+
+    def _show_lists(self) -> None:
+        """Show what was counted by hour, day, month and year, from the very counter shown."""
+        if not self._lists:
+            return
+        counted, plant = self._counted, self.plant
+        hours = {at: counted + tenths(grown) for at, grown in plant.hours.items()}
+        shown = counted + tenths(plant.grown.get(OUTPUT, 0))
+        for row, span in self._lists:
+            entries = remembered(
+                span, row.words // 2, plant.device_time, shown, self._past, hours
+            )
+            self._words[_TABLES[row.space]].update(
+                enumerate(
+                    (word for entry in entries for word in U32.encode(max(0, entry))),
+                    row.address,
+                )
+            )
 
     def _at_midnight(self, row: Register) -> int:
         """Return a counter without what the dataset's day added to it, in 0.1 kWh."""

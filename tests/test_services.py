@@ -91,10 +91,17 @@ ARGUMENTS: Mapping[str, Mapping[str, object]] = {
     "list_devices": {},
     "control_battery": {"power": 50, "duration": 30, "confirm": True},
     "release_battery": {"confirm": True},
+    "import_energy_history": {},
 }
 WRITING = sorted(
     ARGUMENTS.keys()
-    - {"read_register", "dump_registers", "list_devices", "release_battery"}
+    - {
+        "read_register",
+        "dump_registers",
+        "list_devices",
+        "release_battery",
+        "import_energy_history",
+    }
 )
 """Actions that need writing to be switched on. Who commanded a battery may always release it."""
 

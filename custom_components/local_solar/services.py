@@ -30,6 +30,7 @@ from .battery_control import BatteryControl
 from .const import CONF_KIND, DOMAIN
 from .coordinators.base import LocalSolarCoordinator
 from .dataset_files import async_write_dataset
+from .energy_history_import import async_import_energy_history
 from .modbus.image import Space
 from .points import (
     AC_CHARGE,
@@ -141,6 +142,9 @@ CONTROL_BATTERY: Final = probatio.Schema(
 )
 RELEASE_BATTERY: Final = probatio.Schema(
     {**_DEVICE, probatio.Required(ATTR_CONFIRM): cv.boolean}
+)
+IMPORT_ENERGY_HISTORY: Final = probatio.Schema(
+    {**_DEVICE, probatio.Optional(ATTR_CONFIRM, default=False): cv.boolean}
 )
 DEVICE: Final = probatio.Schema(_DEVICE)
 
@@ -434,6 +438,17 @@ async def async_dump_registers(call: ServiceCall) -> ServiceResponse:
     return {"path": path, **counts, "missing": dict(dump.missing)}
 
 
+async def async_import_history(call: ServiceCall) -> ServiceResponse:
+    """Import what an inverter counted before; without a confirmation, only say what."""
+    request = _Call.of(call)
+    return await async_import_energy_history(
+        request.hass,
+        request.coordinator,
+        request.device,
+        confirm=call.data[ATTR_CONFIRM],
+    )
+
+
 async def async_list_devices(call: ServiceCall) -> ServiceResponse:
     """Say what devices there are behind the same link as one of them."""
     coordinator = _Call.of(call).coordinator
@@ -534,6 +549,11 @@ ACTIONS: Final[Mapping[str, tuple[_Handler, probatio.Schema, SupportsResponse]]]
         async_release_battery,
         RELEASE_BATTERY,
         SupportsResponse.OPTIONAL,
+    ),
+    "import_energy_history": (
+        async_import_history,
+        IMPORT_ENERGY_HISTORY,
+        SupportsResponse.ONLY,
     ),
 }
 """Name -> what it does, what it takes, whether it answers."""

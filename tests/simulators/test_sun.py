@@ -1,11 +1,18 @@
 """A plant that lives: its powers add up, its counters only grow, its settings count."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 import json
 
 import pytest
 
+from custom_components.local_solar.growatt.energy_history import (
+    ROWS,
+    Memory,
+    Span,
+    chain,
+    entries,
+)
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
 from custom_components.local_solar.modbus.register import Register
 from custom_components.local_solar.points import Quantity, Value
@@ -44,10 +51,12 @@ class Inverter:
         if live:
             self.unit.live(self.clock)
 
-    def value(self, key: str) -> Value | None:
+    def words(self, key: str) -> list[int]:
         row = self.rows[key]
-        words = self.unit.read(Table(row.space.value), row.address, row.words)
-        return row.decode(words)
+        return self.unit.read(Table(row.space.value), row.address, row.words)
+
+    def value(self, key: str) -> Value | None:
+        return self.rows[key].decode(self.words(key))
 
     def number(self, key: str) -> float:
         value = self.value(key)
@@ -324,6 +333,26 @@ def test_discharge_stops_at_the_set_charge() -> None:
     inverter.clock.advance(8 * 3600)
     assert inverter.number("battery_soc") == pytest.approx(60, abs=1)
     assert inverter.number("battery_discharge_power") == 0
+
+
+@pytest.mark.parametrize("days", [0, 1, 9, 40, 300])
+def test_what_is_remembered_adds_up(days: int) -> None:
+    inverter = Inverter("min_6000tl_xh", NOON)
+    for _ in range(days):
+        inverter.clock.advance(24 * 3600)
+    clock = inverter.value("clock")
+    assert isinstance(clock, datetime)
+    remembered = Memory(
+        clock=clock,
+        today=round(10 * inverter.number("energy_today")),
+        total=round(10 * inverter.number("energy_total")),
+        lists={span: entries(inverter.words(key)) for span, key in ROWS.items()},
+    )
+    found = chain(remembered, clock.replace(tzinfo=UTC))
+    assert not found.hours
+    assert not found.disagreeing
+    assert found.readings[0].counter == 0
+    assert {reading.span for reading in found.readings} == set(Span)
 
 
 def test_no_meter_no_load() -> None:

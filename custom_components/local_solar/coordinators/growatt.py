@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Final, override
 
@@ -33,6 +34,7 @@ from ..const import (
     LOGGER,
 )
 from ..counters import MAX_POWER
+from ..growatt.energy_history import ROWS, Memory, entries
 from ..growatt.identify import (
     Identification,
     IdentificationError,
@@ -61,6 +63,10 @@ WORK_MODES: Final[Mapping[str, Part]] = {
     "system": Part.SYSTEM_MODE,
 }
 """Meanings of the work mode, as the option names them."""
+
+
+READ_AGAIN: Final = 2
+"""So often the remembered energy is read if the counter moves on meanwhile."""
 
 
 class GrowattCoordinator(LocalSolarCoordinator):
@@ -275,6 +281,43 @@ class GrowattCoordinator(LocalSolarCoordinator):
             words=tuple(words),
             values=self.inverter.values_in(space, address, words),
         )
+
+    @property
+    def remembers_energy(self) -> bool:
+        """Whether the inverter's map has lists of past energy."""
+        return None not in map(self.inverter.register, ROWS.values())
+
+    async def async_read_energy_memory(self) -> Memory:
+        """Read what the inverter remembers of its output energy, as of one moment.
+
+        Raises ``HomeAssistantError`` if it does not give it.
+        """
+        memory = await self._read_energy_memory()
+        for _ in range(READ_AGAIN):
+            if memory.total == await self._read_tenths("energy_total"):
+                break
+            memory = await self._read_energy_memory()
+        return memory
+
+    async def _read_energy_memory(self) -> Memory:
+        total = await self._read_tenths("energy_total")
+        lists = {
+            span: entries((await self._read(key)).words) for span, key in ROWS.items()
+        }
+        clock = (await self._read("clock")).values["clock"]
+        if not isinstance(clock, datetime):
+            raise self._read_failed("clock", ValueError("no date"))
+        today = await self._read_tenths("energy_today")
+        return Memory(clock=clock, today=today, total=total, lists=lists)
+
+    async def _read(self, key: str) -> RegisterReading:
+        return await self.async_read_register(self.inverter.id, key)
+
+    async def _read_tenths(self, key: str) -> int:
+        """Read a counter, in 0.1 kWh."""
+        value = (await self._read(key)).values[key]
+        assert isinstance(value, int | float), "a counter is a number without options"
+        return round(10 * value)
 
     @override
     async def async_dump_registers(self) -> RegisterDump:

@@ -312,7 +312,7 @@ class InverterSettings:
             check_slot(whole, slot, current.around)
             return Change(
                 key=key,
-                value=slot if isinstance(wanted, TimeSlotChange) else wanted,
+                value=slot if isinstance(wanted, TimeSlotChange | Release) else wanted,
                 raw=raw,
                 doubts=_doubts_about(slot, current.around),
                 warnings=warnings,
