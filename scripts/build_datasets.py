@@ -21,12 +21,12 @@ sys.path.insert(0, str(ROOT))
 
 from custom_components.local_solar.growatt.profiles.catalogue import profile_of  # noqa: E402
 from custom_components.local_solar.growatt.profiles.profile import Part  # noqa: E402
-from custom_components.local_solar.modbus.codecs import Integer  # noqa: E402
+from custom_components.local_solar.modbus.codecs import Bits, Integer  # noqa: E402
 from custom_components.local_solar.modbus.register import Register  # noqa: E402
 from custom_components.local_solar.points import Value  # noqa: E402
 from simulators.clock import SimulatedClock  # noqa: E402
 from simulators.datasets import SHIPPED, Dataset, Table  # noqa: E402
-from simulators.sun import Mutation, counted  # noqa: E402
+from simulators.mutation import Mutation, counted, put  # noqa: E402
 
 MOMENT: Final = datetime(2026, 4, 18, 10, 34, 56)
 """The moment of all datasets: a spring morning with the sun out."""
@@ -269,7 +269,10 @@ class Made:
 
     def _put(self, row: Register, value: Value) -> None:
         words = self.words[Table(row.space.value)]
-        words.update(enumerate(row.encode(value), row.address))
+        if isinstance(row.codec, Bits) and isinstance(value, int | str):
+            put(words, row, value)
+        else:
+            words.update(enumerate(row.encode(value), row.address))
 
     def _fill_with_zeros(self) -> None:
         for row in self.rows:
@@ -353,7 +356,8 @@ class Made:
             }
         if recipe.vpp:
             plate |= _VPP
-        return plate | recipe.values
+        plate |= recipe.values
+        return plate
 
     def _lifetime(self, flow: str) -> float:
         """Return what a flow has counted in kilowatt-hours."""
