@@ -87,13 +87,13 @@ _VPP: Final[Mapping[str, Value]] = {
 
 RECIPES: Final[tuple[Recipe, ...]] = (
     Recipe(
-        name="mod_10000tl3_x",
-        what="a MOD 10KTL3-X with 8 monitored strings",
+        name="mod_15000tl3_x",
+        what="a MOD 15KTL3-X with 8 monitored strings",
         profile="mod_tl3_x",
         code=5002,
-        serial="RDH0CEMOD1",
+        serial="RPH0CEMOD1",
         firmware="DL1.0",
-        rated=10000,
+        rated=15000,
         strings=2,
         phases=3,
         monitored=8,
@@ -323,6 +323,7 @@ class Made:
             "vpp_serial_number": recipe.serial,
             "vpp_device_type_code": recipe.code,
             "vpp_rated_power": recipe.rated,
+            "on_off": self._on(),
             "modbus_address": 1,
             "rated_apparent_power": recipe.rated,
             "active_power_limit": 100,
@@ -358,6 +359,12 @@ class Made:
             plate |= _VPP
         plate |= recipe.values
         return plate
+
+    def _on(self) -> Value:
+        """Return the state of an inverter that is switched on."""
+        row = self._by_key.get("on_off")
+        options = (row and row.options) or {}
+        return "inverter_on" if "inverter_on" in options.values() else True
 
     def _lifetime(self, flow: str) -> float:
         """Return what a flow has counted in kilowatt-hours."""

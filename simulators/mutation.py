@@ -250,7 +250,9 @@ class Mutation:
 
     def _strings(self) -> tuple[float, ...]:
         """Return the voltages of the PV strings that the unit has rows for."""
-        count = int(self._number("tracker_count", 0)) or 2
+        count = int(self._number("tracker_count", 0)) or sum(
+            self._number(f"pv{n}_voltage", 0) > 0 for n in (1, 2)
+        )
         return tuple(
             self._number(f"pv{n}_voltage", 0) or 360.0
             for n in range(1, count + 1)

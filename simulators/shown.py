@@ -33,9 +33,7 @@ def shown_of(plant: Plant) -> Values:
     values = {
         **_states(size, flows, running=running),
         **_powers(size, flows),
-        **_temperatures(
-            flows.output / 10 / size.rated_power if size.rated_power else 0
-        ),
+        **_temperatures(abs(flows.output) / 10 / (size.rated_power or 1)),
         **_phases(size, flows, voltage),
         **_strings(size, flows, minute),
         **_off_grid(size, flows, voltage, frequency),
