@@ -54,14 +54,14 @@ def _states(size: Size, flows: Flows, *, running: bool) -> Values:
     states: Values = {
         "status": ("normal",) if running else ("standby", "waiting"),
         "system_work_mode": ("waiting",),
-        "vpp_status": ("standby",),
+        "vpp_operating_status": ("standby",),
         "standby_flags": 0 if running else 2,
         "standby_pv_low": not running,
     }
     if running:
         work = "pv_battery_online" if flows.pv else "battery_online"
         states["system_work_mode"] = (work,)
-        states["vpp_status"] = ("battery_online_on_grid",)
+        states["vpp_operating_status"] = ("battery_online_on_grid",)
     if size.off_grid:
         states["status"] = (_off_grid_status(flows),)
     return states

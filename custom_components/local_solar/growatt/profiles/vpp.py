@@ -212,9 +212,10 @@ HOLDING: Final[tuple[Register, ...]] = (
 
     # Commands
     diag_holding(30100, U16, AUTHORITY, "VPP control", Q.FLAG, 1, SHOWN, options=NO_YES,
-                 note="must be on for all else that is written here; while it is on, time slots do"
-                      " not charge from the grid; written by the commands to the battery only,"
-                      " which switch it off again in the end"),
+                 setting=CHOICE,
+                 note="must be on for all else that is written here; while it is on, other time"
+                      " slots do not charge from the grid. Commands to the battery switch it on"
+                      " for their time"),
     holding_row(30101, U16, "vpp_on_off", "On or off (VPP)", Q.STATE, options=ON_OFF,
                 setting=VOLATILE_CHOICE, note="not stored"),
     holding_row(30104, CLOCK, "vpp_clock", "Clock (VPP)", Q.CLOCK,
