@@ -129,7 +129,7 @@ def _one_poll(
 def _one_hour(name: str, measured: Map, delay: float) -> Iterator[Metric]:
     """Poll for an hour what is enabled, and all settings.
 
-    Against the least for what falls due, and against that of the live values alone. With
+    Against the least for what falls due on average, and against that of the live values alone. With
     groups of 45 words counters cannot be had along with these: there the latter has no goal.
     """
     bench = _Bench(measured, delay)

@@ -140,7 +140,7 @@ async def _check(options: argparse.Namespace) -> None:
         _say("waiting for the next poll")
         shown = await house.check()
         print("", *table(shown), "", sep="\n", flush=True)
-        devices = len({reading.device for reading in shown})
+        devices = len({reading.device_id for reading in shown})
         _say(
             f"{len(shown)} entities of {devices} devices show plausible live values"
             f" ({time.monotonic() - began:.0f} s)"

@@ -9,8 +9,8 @@ from .client import Device, Entity, State
 UNKNOWN: Final = frozenset({"unknown", "unavailable"})
 
 RANGES: Final[Mapping[str, tuple[float, float]]] = {
-    "W": (-20_000, 20_000),
-    "VA": (-20_000, 20_000),
+    "W": (-70_000, 70_000),
+    "VA": (-70_000, 70_000),
     "var": (-20_000, 20_000),
     "kW": (-20, 20),
     "V": (0, 1_000),
@@ -20,7 +20,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "°C": (-25, 100),
     "%": (0, 100),
 }
-"""What a device of a household can show, by unit."""
+"""What a device of a household or a workshop can show, by unit."""
 
 KEYS: Final[Mapping[str, tuple[float, float]]] = {
     "grid_l1_voltage": (200, 260),
@@ -30,6 +30,12 @@ KEYS: Final[Mapping[str, tuple[float, float]]] = {
 """Narrower ranges of some points."""
 
 POWERS: Final = ("W", "kW")
+
+OFTEN_UNKNOWN: Final = frozenset({"commanded_until"})
+"""What has no value while nothing was commanded."""
+
+FULL: Final = 99
+"""Per cent of charge from which on a battery may rest while the sun shines."""
 
 STATES: Final[Mapping[str, str]] = {
     "connected": "on",
@@ -141,6 +147,8 @@ def _is_plausible(reading: Reading) -> bool:
     if reading.entity_id.startswith("button."):
         # It shows when it was last pressed.
         return reading.value != "unavailable"
+    if reading.key in OFTEN_UNKNOWN and reading.value == "unknown":
+        return True
     if reading.value in UNKNOWN:
         return False
     if reading.key in STATES:
@@ -154,10 +162,11 @@ def _is_plausible(reading: Reading) -> bool:
 
 def _doubts_about(shown: Sequence[Reading]) -> Iterator[str]:
     """Yield what values of one device have against each other."""
-    powers = [reading.number or 0 for reading in shown if reading.unit in POWERS]
-    if not any(powers):
-        yield "no power anywhere, although the sun shines"
     by_key = {reading.key: reading for reading in shown}
+    charge = by_key.get("battery_soc")
+    powers = [reading.number or 0 for reading in shown if reading.unit in POWERS]
+    if not any(powers) and (charge is None or (charge.number or 0) < FULL):
+        yield "no power anywhere, although the sun shines"
     for part, totals in SUMS_OF_STRINGS.items():
         strings = [reading for reading in shown if reading.key == part]
         total = next((key for key in totals if key in by_key), None)

@@ -48,7 +48,7 @@ _SIZED_NAMES: Final[Mapping[Family, str]] = {
 _MIC_NAME: Final = "MIC {:g}TL-X"
 """Shares its type code with the MIN TL-X, but has one PV input only."""
 
-UNKNOWN_NAME: Final = "Growatt inverter"
+UNKNOWN_NAME: Final = "inverter"
 
 
 class IdentificationError(Exception):
