@@ -136,7 +136,7 @@ ON_REQUEST: Final[Mapping[str, tuple[Addition, ...]]] = {
     "min_tl_x": _one_growatt("min_5000tl_x"),
     "min_tl_xh": _one_growatt("min_6000tl_xh", devices=2),
     "min_tl_xh_us": _one_growatt("min_7600tl_xh_us", devices=2),
-    "mod_tl3_x": _one_growatt("mod_10000tl3_x"),
+    "mod_tl3_x": _one_growatt("mod_15000tl3_x"),
     "mod_tl3_xh": _one_growatt("mod_10000tl3_xh", devices=2),
     "sph": _one_growatt("sph_5000", devices=2),
     "sph_tl3": _one_growatt("sph_10000tl3", devices=2),

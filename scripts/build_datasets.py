@@ -21,12 +21,12 @@ sys.path.insert(0, str(ROOT))
 
 from custom_components.local_solar.growatt.profiles.catalogue import profile_of  # noqa: E402
 from custom_components.local_solar.growatt.profiles.profile import Part  # noqa: E402
-from custom_components.local_solar.modbus.codecs import Integer  # noqa: E402
+from custom_components.local_solar.modbus.codecs import Bits, Integer  # noqa: E402
 from custom_components.local_solar.modbus.register import Register  # noqa: E402
 from custom_components.local_solar.points import Value  # noqa: E402
 from simulators.clock import SimulatedClock  # noqa: E402
 from simulators.datasets import SHIPPED, Dataset, Table  # noqa: E402
-from simulators.sun import Mutation, counted  # noqa: E402
+from simulators.mutation import Mutation, counted, put  # noqa: E402
 
 MOMENT: Final = datetime(2026, 4, 18, 10, 34, 56)
 """The moment of all datasets: a spring morning with the sun out."""
@@ -87,13 +87,13 @@ _VPP: Final[Mapping[str, Value]] = {
 
 RECIPES: Final[tuple[Recipe, ...]] = (
     Recipe(
-        name="mod_10000tl3_x",
-        what="a MOD 10KTL3-X with 8 monitored strings",
+        name="mod_15000tl3_x",
+        what="a MOD 15KTL3-X with 8 monitored strings",
         profile="mod_tl3_x",
         code=5002,
-        serial="RDH0CEMOD1",
+        serial="RPH0CEMOD1",
         firmware="DL1.0",
-        rated=10000,
+        rated=15000,
         strings=2,
         phases=3,
         monitored=8,
@@ -269,7 +269,10 @@ class Made:
 
     def _put(self, row: Register, value: Value) -> None:
         words = self.words[Table(row.space.value)]
-        words.update(enumerate(row.encode(value), row.address))
+        if isinstance(row.codec, Bits) and isinstance(value, int | str):
+            put(words, row, value)
+        else:
+            words.update(enumerate(row.encode(value), row.address))
 
     def _fill_with_zeros(self) -> None:
         for row in self.rows:
@@ -320,6 +323,7 @@ class Made:
             "vpp_serial_number": recipe.serial,
             "vpp_device_type_code": recipe.code,
             "vpp_rated_power": recipe.rated,
+            "on_off": self._on(),
             "modbus_address": 1,
             "rated_apparent_power": recipe.rated,
             "active_power_limit": 100,
@@ -353,7 +357,14 @@ class Made:
             }
         if recipe.vpp:
             plate |= _VPP
-        return plate | recipe.values
+        plate |= recipe.values
+        return plate
+
+    def _on(self) -> Value:
+        """Return the state of an inverter that is switched on."""
+        row = self._by_key.get("on_off")
+        options = (row and row.options) or {}
+        return "inverter_on" if "inverter_on" in options.values() else True
 
     def _lifetime(self, flow: str) -> float:
         """Return what a flow has counted in kilowatt-hours."""

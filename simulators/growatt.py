@@ -54,7 +54,7 @@ from .wire import SerialLine
 if TYPE_CHECKING:
     from custom_components.local_solar.modbus.register import Register
 
-    from .sun import Mutation
+    from .mutation import Mutation
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -79,6 +79,9 @@ _VPP_SECTIONS: Final = (
 
 _OFF_GRID_CODES: Final = (*range(3400, 3500), 64541)
 _V3_CODES: Final = (210, 2049)
+
+_OUTPUT_POWER: Final = 36
+"""Input register of the base block that an unknown model is taken to have if it has it."""
 
 _MEMORY: Final = 2
 """Holding register: whether the power commands outlast a power cycle."""
@@ -181,7 +184,7 @@ class GrowattUnit:
         Raises ``SimulatorError`` if there is no register map for the model.
         """
         # Brings Home Assistant along, which takes a second: only for those who need it.
-        from .sun import Mutation  # noqa: PLC0415
+        from .mutation import Mutation  # noqa: PLC0415
 
         self.mutation = Mutation(self.dataset.words, self._rows(), clock)
 
@@ -450,13 +453,17 @@ def _rows_of(dataset: Dataset) -> Iterator[Register]:
         variant = SERIAL_PREFIXES.get(prefix)
         if variant is not None and variant.family is Family.MIN_TL_XH_US:
             model = variant
-    if model is None:
+    if model is not None:
+        family = model.family
+    elif _OUTPUT_POWER in dataset.words[Table.INPUT]:
+        family = Family.TL_X_BASE
+    else:
         raise SimulatorError(
             f"{dataset.name}: no register map for device type code {code}:"
             " it cannot be mutated"
         )
-    yield from profile_of(model.family, vpp=speaks_vpp(dataset.words[Table.HOLDING]))
-    if model.family is Family.MIN_TL_X:
+    yield from profile_of(family, vpp=speaks_vpp(dataset.words[Table.HOLDING]))
+    if family is Family.MIN_TL_X:
         # These show the same values in the base block as well.
         yield from PROFILES["tl_x_base"]
 

@@ -413,11 +413,10 @@ def test_unknown_model_cannot_live() -> None:
         GrowattSimulator({1: {"holding": {"43": 77}}}, mutate=True)
 
 
-def test_model_without_a_map_cannot_live() -> None:
-    with pytest.raises(
-        SimulatorError, match="no register map for device type code 3400"
-    ):
-        GrowattSimulator({1: {"holding": {"43": 3400}}}, mutate=True)
+def test_unknown_model_with_the_base_block_lives() -> None:
+    unit = GrowattUnit(Dataset.load("base_5000"))
+    unit.live(SimulatedClock(NOON, speed=0))
+    assert unit.read(Table.INPUT, 36, 1) != [0]
 
 
 # --- the shipped datasets as they lie there ---

@@ -109,6 +109,7 @@ class Probe:
         self._unit = unit
         self._image = RegisterImage()
         self._short_answers = False
+        self._refused: set[Place] = set()
         self.guessed = False
         """Whether the family was told from what the unit answers, for want of a name."""
         self.coded = False
@@ -159,6 +160,8 @@ class Probe:
             if not (may_get_lost or is_refusal(err)):
                 raise
             self.note(f"{space} {address}-{address + count - 1}", err, "not answered")
+            if is_refusal(err):
+                self._refused.add((address, count))
             return False
         return True
 
@@ -215,8 +218,7 @@ class Probe:
 
     async def _family_by_blocks(self) -> Family:
         three_phase = (self.word(44) or 0) & 0xFF == 3
-        await self.name_plates()
-        if await self.has_3000_block():
+        if await self._has_name_plates():
             await self.try_to_read(Space.INPUT, 3165, 7)
             if not self._is_charged(3171):
                 return Family.MIN_TL_X
@@ -226,6 +228,14 @@ class Probe:
         if await self.has_battery(Family.SPH):
             return Family.SPH_TL3 if three_phase else Family.SPH
         return Family.MOD_TL3_X if three_phase else Family.TL_X_BASE
+
+    async def _has_name_plates(self) -> bool:
+        """Read both name plates from 3000 on; return whether there is a serial number.
+
+        A unit that refuses them has no such block: it is not asked for a part of it.
+        """
+        await self.name_plates()
+        return _SERIAL_AND_BATTERY not in self._refused and await self.has_3000_block()
 
     async def name_plates(self) -> None:
         """Read both name plates from 3000 on, if the bridge may pass so long an answer."""
