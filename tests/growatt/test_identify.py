@@ -705,9 +705,18 @@ def old_mic() -> ScriptedUnit:
     return make_unit(0, serial="WVN0CE1234", serial_3000=None)
 
 
+def charged_v3() -> ScriptedUnit:
+    """Return what the type code says is of the old protocol, but has a battery."""
+    unit = make_unit(101, serial=UNKNOWN_SERIAL, battery=True)
+    unit.input.update({1013: 520, 1014: 60})
+    return unit
+
+
 @settings(max_examples=200)
 @example(charged_stranger(), None)
 @example(old_mic(), "min_tl_xh")
+@example(charged_v3(), "min_tl_xh")
+@example(charged_v3(), "sph")
 @given(units(), owners_choice)
 async def test_whatever_is_answered_few_requests_are_made_and_none_is_harmful(
     unit: ScriptedUnit, profile: str | None

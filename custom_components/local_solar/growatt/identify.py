@@ -195,6 +195,8 @@ async def identify(unit: ModbusUnit, *, profile: str | None = None) -> Identific
     if not {model.family, read_as} & NARROW:
         await probe.accessories()
     battery = await _has_battery(probe, read_as)
+    if battery and read_as in STORAGE and not (probe.guessed or model.family in NARROW):
+        await probe.battery_plate()
     return Identification(
         serial_number=serial[0],
         serial_place=serial[1][0],
@@ -240,14 +242,10 @@ async def _with_its_own_block(
 
 
 async def _has_battery(probe: Probe, family: Family) -> bool:
-    """Return whether there is a battery, and read what is known of it."""
+    """Return whether there is a battery."""
     if family in HYBRIDS_AT_3000:
         return await probe.has_named_battery()
-    if family not in _STORAGE_STATE or not await probe.has_battery(family):
-        return False
-    if family in STORAGE and not probe.guessed:
-        await probe.battery_plate()
-    return True
+    return family in _STORAGE_STATE and await probe.has_battery(family)
 
 
 def _known_strings(family: Family) -> int:
