@@ -18,7 +18,6 @@ from modbus_connection import (
 import pytest
 
 from custom_components.local_solar.growatt.identify import (
-    Evidence,
     Identification,
     IdentificationError,
     NoSerialNumberError,
@@ -30,10 +29,12 @@ from custom_components.local_solar.growatt.models import (
     DEVICE_TYPE_CODES,
     FIRMWARE_PREFIXES,
     NARROW,
+    OFF_GRID_CODES,
     SERIAL_PREFIXES,
     V3_CODES,
     Family,
 )
+from custom_components.local_solar.growatt.probe import Evidence
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
 from tests.modbus.helpers import HOLDING, INPUT, Request, ScriptedUnit
 
@@ -652,7 +653,7 @@ addresses_asked = st.sampled_from(
     )
 )
 contents = st.dictionaries(addresses_asked, words_16 | ascii_words, max_size=60)
-codes = st.sampled_from((*DEVICE_TYPE_CODES, 0, UNKNOWN_CODE))
+codes = st.sampled_from((*DEVICE_TYPE_CODES, 0, UNKNOWN_CODE, 101, 3499))
 serials = st.sampled_from((*SERIAL_PREFIXES, "QQQ", "")).map(
     lambda it: f"{it}1234567"[:9]
 )
@@ -699,8 +700,23 @@ def charged_stranger() -> ScriptedUnit:
     return unit
 
 
+def old_mic() -> ScriptedUnit:
+    """Return the unit that takes the most when it is read as a hybrid."""
+    return make_unit(0, serial="WVN0CE1234", serial_3000=None)
+
+
+def charged_v3() -> ScriptedUnit:
+    """Return what the type code says is of the old protocol, but has a battery."""
+    unit = make_unit(101, serial=UNKNOWN_SERIAL, battery=True)
+    unit.input.update({1013: 520, 1014: 60})
+    return unit
+
+
 @settings(max_examples=200)
 @example(charged_stranger(), None)
+@example(old_mic(), "min_tl_xh")
+@example(charged_v3(), "min_tl_xh")
+@example(charged_v3(), "sph")
 @given(units(), owners_choice)
 async def test_whatever_is_answered_few_requests_are_made_and_none_is_harmful(
     unit: ScriptedUnit, profile: str | None
@@ -734,16 +750,23 @@ async def test_whatever_gets_lost_no_harmful_request_is_made(
 
 def _assert_harmless(unit: ScriptedUnit) -> None:
     """Check that nothing was asked that the unit, as its name plate has it, cannot bear."""
-    model = DEVICE_TYPE_CODES.get(unit.holding.get(43, 0))
+    code = unit.holding.get(43, 0)
+    assert isinstance(code, int)
+    model = DEVICE_TYPE_CODES.get(code)
+    is_narrow = (
+        code in V3_CODES
+        or code in OFF_GRID_CODES
+        or (model is not None and model.family in NARROW)
+    )
     for _, address, count in unit.requests:
         if address >= FORBIDDEN:
             assert model is not None
-            assert model.family not in NARROW
+            assert not is_narrow
             assert count == 1
         assert count <= 125
         # Within a group of 125 words.
         assert address // 125 == (address + count - 1) // 125
-    if model is not None and model.family in NARROW:
+    if is_narrow:
         _assert_narrow(unit.requests)
 
 

@@ -1,6 +1,5 @@
 """Writing the time slots of each family: what is read, refused, sent, and in which order."""
 
-from collections.abc import Iterable, Mapping
 import csv
 from dataclasses import dataclass, field, replace
 from datetime import time
@@ -12,27 +11,14 @@ import pytest
 from custom_components.local_solar.growatt.identify import Identification
 from custom_components.local_solar.growatt.inverter import Inverter
 from custom_components.local_solar.growatt.models import Family
-from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
 from custom_components.local_solar.growatt.profiles.off_grid_slots import OFF_GRID_SLOTS
-from custom_components.local_solar.growatt.profiles.profile import (
-    Group,
-    Part,
-    Profile,
-    Section,
-    holding_row,
-)
-from custom_components.local_solar.growatt.profiles.protocol_2 import CHOICE, NO_YES
 from custom_components.local_solar.growatt.profiles.slot_rows import EVERYDAY_SLOTS
 from custom_components.local_solar.growatt.profiles.storage_slots import STORAGE_SLOTS
 from custom_components.local_solar.growatt.profiles.vpp_slots import VPP_SLOTS
 from custom_components.local_solar.growatt.settings import InverterSettings
 from custom_components.local_solar.growatt.time_slots import SlotCodec
-from custom_components.local_solar.modbus.codecs import U16
-from custom_components.local_solar.modbus.register import Register
 from custom_components.local_solar.points import (
-    AC_CHARGE,
     SLOT_WITHOUT_GRID_CHARGE,
-    Quantity,
     TimeSlot,
     TimeSlotChange,
     Visibility,
@@ -50,45 +36,13 @@ from tests.simulated import NOON
 from .helpers import FACTS, SERIAL
 from .test_settings import WritableUnit, Write
 
-GRID_CHARGE: Final = holding_row(
-    1092,
-    U16,
-    AC_CHARGE,
-    "Charge from the grid",
-    Quantity.FLAG,
-    options=NO_YES,
-    setting=CHOICE,
-)
-VERSION: Final = holding_row(
-    73, U16, "modbus_version", "Protocol version", Quantity.CODE, 0.01
-)
-
-
-def profile(key: str, *groups: Group, rows: Iterable[Register]) -> Profile:
-    """Return a register map of some rows."""
-    return Profile(
-        key=key,
-        name=key,
-        sections=(Section(part=Part.INVERTER, rows=tuple(rows)),),
-        groups={HOLDING: groups},
-    )
-
-
-MAPS: Final[Mapping[str, Profile]] = {
-    "sph": profile("sph", (1000, 1124), rows=(*STORAGE_SLOTS, GRID_CHARGE)),
-    "spf": profile(
-        "spf", (0, 44), (45, 89), (90, 134), (135, 179), rows=(*OFF_GRID_SLOTS, VERSION)
-    ),
-    "wit": profile("wit", (30411, 30471), rows=VPP_SLOTS),
-}
-
 
 @dataclass
 class Bench:
     """The driver of an inverter in memory."""
 
     family: Family
-    profile: str
+    vpp: bool = False
     unit: WritableUnit = field(default_factory=WritableUnit)
     inverter: Inverter = field(init=False)
     settings: InverterSettings = field(init=False)
@@ -98,9 +52,10 @@ class Bench:
         identified = Identification(
             serial_number=SERIAL,
             family=self.family,
-            profile=self.profile,
-            model=self.profile,
+            profile=self.family,
+            model=self.family,
             battery=True,
+            vpp=self.vpp,
         )
         self.inverter = Inverter(self.unit, identified, spacing=0.0)
         self.settings = InverterSettings(self.unit, self.inverter, lambda: NOON)
@@ -131,30 +86,24 @@ class Bench:
         return self.unit.writes
 
 
-@pytest.fixture(autouse=True)
-def _with_maps(monkeypatch: pytest.MonkeyPatch) -> None:
-    package = "custom_components.local_solar.growatt.inverter"
-    monkeypatch.setattr(f"{package}.PROFILES", {**PROFILES, **MAPS})
-
-
 @pytest.fixture
 def storage() -> Bench:
-    return Bench(Family.SPH, "sph")
+    return Bench(Family.SPH)
 
 
 @pytest.fixture
 def off_grid() -> Bench:
-    return Bench(Family.SPF, "spf")
+    return Bench(Family.SPF)
 
 
 @pytest.fixture
 def vpp() -> Bench:
-    return Bench(Family.WIT, "wit")
+    return Bench(Family.SPH, vpp=True)
 
 
 @pytest.fixture
 def us() -> Bench:
-    return Bench(Family.MIN_TL_XH_US, "min_tl_xh_us")
+    return Bench(Family.MIN_TL_XH_US)
 
 
 def change_to(start: int, end: int, **parts: object) -> TimeSlotChange:

@@ -181,11 +181,11 @@ async def identify(unit: ModbusUnit, *, profile: str | None = None) -> Identific
         probe.note("owner", profile, "chosen by the owner")
     else:
         profile = None
-    model = await _with_its_own_block(probe, model)
+    model = await _with_its_own_block(probe, model, profile)
     read_as = Family(profile or model.family)
     if model.family in HYBRIDS_AT_3000:
         await probe.name_plates()
-    elif not {model.family, read_as} & (_AT_3000 | NARROW):
+    elif model.family not in _AT_3000 and not {model.family, read_as} & NARROW:
         await probe.accessories_and_serial()
     serial = await probe.serial_number(serial_number_places(model.family))
     if serial is None:
@@ -195,6 +195,8 @@ async def identify(unit: ModbusUnit, *, profile: str | None = None) -> Identific
     if not {model.family, read_as} & NARROW:
         await probe.accessories()
     battery = await _has_battery(probe, read_as)
+    if battery and read_as in STORAGE and not (probe.guessed or model.family in NARROW):
+        await probe.battery_plate()
     return Identification(
         serial_number=serial[0],
         serial_place=serial[1][0],
@@ -222,26 +224,28 @@ async def identify(unit: ModbusUnit, *, profile: str | None = None) -> Identific
     )
 
 
-async def _with_its_own_block(probe: Probe, model: Model) -> Model:
+async def _with_its_own_block(
+    probe: Probe, model: Model, profile: str | None
+) -> Model:
     """Return the model, or what one without the registers of its family from 3000 on is.
 
     A MIC or MIN TL-X with old firmware has the same type code and another map.
     """
-    if model.family is not Family.MIN_TL_X or await probe.has_3000_block():
+    if model.family is not Family.MIN_TL_X:
+        return model
+    if profile in HYBRIDS_AT_3000:
+        await probe.name_plates()
+    if await probe.has_3000_block():
         return model
     family = Family.V3_PV if await probe.is_of_old_protocol() else Family.TL_X_BASE
     return replace(model, family=family)
 
 
 async def _has_battery(probe: Probe, family: Family) -> bool:
-    """Return whether there is a battery, and read what is known of it."""
+    """Return whether there is a battery."""
     if family in HYBRIDS_AT_3000:
         return await probe.has_named_battery()
-    if family not in _STORAGE_STATE or not await probe.has_battery(family):
-        return False
-    if family in STORAGE and not probe.guessed:
-        await probe.battery_plate()
-    return True
+    return family in _STORAGE_STATE and await probe.has_battery(family)
 
 
 def _known_strings(family: Family) -> int:

@@ -49,8 +49,9 @@ SERIAL_SHORT: Final[Place] = (23, 5)
 _SERIAL_AND_BATTERY: Final[Place] = (3001, 105)
 """Holding 3001-3105: both name plates in one answer. Growatt's loggers ask for as much."""
 
-_BATTERY_PLATE: Final[Place] = (3087, 19)
-"""Holding 3087-3105: serial number, codes and versions of battery and converter."""
+_BATTERY_PLATE: Final[Place] = (3087, 18)
+"""Holding 3087-3104: serial number, codes and versions of battery and converter.
+Inside one group of every width: the owner may have a V3 inverter read as a hybrid."""
 
 _BATTERY_SERIAL: Final[Place] = (3087, 8)
 
