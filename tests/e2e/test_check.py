@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
 from demo.check import Reading, doubts, table
+from demo.families import FAMILIES, ON_REQUEST
 from demo.home_assistant import complaints_in
+from simulators.datasets import SHIPPED
 
 PV_POWER = Reading(
     entity_id="sensor.inverter_pv_power",
@@ -148,3 +151,30 @@ def test_the_log_is_searched_for_complaints() -> None:
         '  File "custom_components/local_solar/diagnostics.py", line 26, in get',
     ]
     assert complaints_in(lines) == [warning, about, failure]
+
+
+# -- families on request ------------------------------------------------------------------
+
+
+def test_every_register_map_can_be_shown() -> None:
+    assert set(PROFILES) == set(ON_REQUEST)
+    assert not set(ON_REQUEST) & set(FAMILIES)
+
+
+@pytest.mark.parametrize("family", ON_REQUEST)
+def test_what_is_shown_of_a_map_is_a_shipped_dataset(family: str) -> None:
+    for addition in ON_REQUEST[family]:
+        assert (SHIPPED / f"{addition.simulator.name}.json").is_file()
+
+
+def test_a_full_battery_may_rest_while_the_sun_shines() -> None:
+    power = replace(PV_POWER, key="battery_power", value="0.0")
+    charge = replace(PV_POWER, key="battery_soc", unit="%")
+    assert doubts([power, replace(charge, value="80")])
+    assert doubts([power, replace(charge, value="100")]) == []
+
+
+def test_what_was_never_commanded_may_be_unknown() -> None:
+    moment = replace(PV_POWER, key="commanded_until", unit="", value="unknown")
+    assert doubts([PV_POWER, moment]) == []
+    assert doubts([PV_POWER, replace(moment, value="unavailable")])
