@@ -9,8 +9,8 @@ from .client import Device, Entity, State
 UNKNOWN: Final = frozenset({"unknown", "unavailable"})
 
 RANGES: Final[Mapping[str, tuple[float, float]]] = {
-    "W": (-70_000, 70_000),
-    "VA": (-70_000, 70_000),
+    "W": (-65_000, 65_000),
+    "VA": (-65_000, 65_000),
     "var": (-20_000, 20_000),
     "kW": (-20, 20),
     "V": (0, 1_000),
