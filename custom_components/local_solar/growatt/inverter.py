@@ -1,7 +1,7 @@
 """A Growatt inverter on a unit: its devices, and polling what is wanted of them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 import time
 from typing import Final
 
@@ -33,12 +33,14 @@ from ..points import (
     Visibility,
 )
 from .alarms import AlarmTable
-from .battery import VOLTAGE_KEYS, VoltageScale, battery_model
+from .battery import VoltageScale, battery_model
 from .derived import Derivation, derivations
+from .equipment import Equipment
 from .identify import HYBRIDS_AT_3000, Identification, read_serial_number
 from .probe import DEVICE_TYPE_CODE
 from .profiles.catalogue import profile_of
-from .profiles.profile import OFFERED, Part, Profile
+from .profiles.profile import Part, Profile
+from .profiles.protocol_3 import FORBIDDEN
 
 MANUFACTURER: Final = "Growatt"
 
@@ -78,9 +80,6 @@ DUMP_ROUNDS: Final = 8
 SETS_KEPT: Final = 8
 """Sets of wanted points for which the rows are remembered; owners change them seldom."""
 
-RESETS_OFF_GRID: Final = (30000, 31999)
-"""Registers that make an off-grid SPF reset and cut its output when they are touched."""
-
 SYNC_CLOCK: Final = Point(
     key="sync_clock",
     name="Set the clock",
@@ -90,16 +89,6 @@ SYNC_CLOCK: Final = Point(
     diagnostic=True,
 )
 """Sets the inverter's clock to the time it is when the command is carried out."""
-
-METERED: Final = frozenset(
-    {
-        f"{what}{counted}"
-        for what in ("grid_import", "grid_export", "load")
-        for counted in ("_power", "_energy_today", "_energy_total")
-    }
-    | {"grid_power"}
-)
-"""Points that stay 0 without a meter: then they are offered, not shown."""
 
 
 def told_by(alarms: AlarmTable) -> Mapping[str, tuple[str, ...]]:
@@ -112,10 +101,6 @@ PV_TOTAL: Final = "pv_energy_total"
 
 _PV_TOTAL_ROWS: Final = (PV_TOTAL, "energy_total")
 """An output without a yield shows that the firmware does not count the yield."""
-
-_ON_BATTERY: Final = frozenset(
-    {Part.BATTERY, Part.CONVERTER, Part.MODULE, Part.VPP_CLUSTER}
-)
 
 type _RowsByDevice = Mapping[str, tuple[Register, ...]]
 
@@ -165,7 +150,7 @@ class Inverter:
         ``work_mode`` which of its two meanings the work mode has, if that is known.
         """
         self.identified = identified
-        self._work_mode = work_mode
+        self._equipment = Equipment(identified=identified, work_mode=work_mode)
         self.profile: Profile = profile_of(identified.profile, vpp=identified.vpp)
         self._told_by = told_by(self.profile.alarms)
         self.image = RegisterImage()
@@ -217,58 +202,14 @@ class Inverter:
 
     def _present_rows(self) -> dict[str, dict[str, Register]]:
         """Return the rows of the equipment that is there, by device and key."""
-        present: dict[str, dict[str, Register]] = {self.id: {}, self.battery_id: {}}
-        for section in self.profile.sections:
-            device = self.battery_id if section.part in _ON_BATTERY else self.id
-            for row in section.rows:
-                if not self._is_present(section.part, row.point.index or 0):
-                    continue
-                if (
-                    row.key in self.profile.read_only
-                    or not self.identified.knows_settings
-                ):
-                    row = replace(row, point=replace(row.point, setting=None))
-                row = replace(row, point=self._as_metered(row.point))
-                if row.key in VOLTAGE_KEYS and self._has_voltage_scale:
-                    row = replace(row, scale=self._voltage_scale.scale)
-                present[device][row.key] = row
-        return present
-
-    def _as_metered(self, point: Point) -> Point:
-        """Return a point as it is shown: what only a meter knows is 0 without one."""
-        if point.key in METERED and not self.identified.meter:
-            return replace(point, visibility=OFFERED)
-        return point
+        scale = self._voltage_scale.scale if self._has_voltage_scale else None
+        present = self._equipment.rows(self.profile, scale)
+        return {self.id: present.inverter, self.battery_id: present.battery}
 
     @property
     def _has_voltage_scale(self) -> bool:
         """Whether the battery's voltage is told in one of two scales."""
         return self.profile.key in HYBRIDS_AT_3000
-
-    def _is_present(self, part: Part, index: int) -> bool:
-        """Return whether this inverter has the equipment that a row is about."""
-        identified = self.identified
-        match part:
-            case Part.STRING:
-                return index <= identified.strings
-            case Part.BATTERY:
-                return identified.battery
-            case Part.MODULE:
-                return index <= identified.modules
-            case Part.BACKUP_BOX | Part.EXTERNAL_PV:
-                return identified.backup_box
-            case Part.PRIORITY_MODE | Part.SYSTEM_MODE:
-                return part is self._work_mode
-            case Part.THREE_PHASE:
-                return identified.phases == 3
-            case Part.CONVERTER | Part.VPP_CLUSTER:
-                return False  # no recording shows one in use
-            case Part.STRING_MONITOR:
-                return index <= identified.monitored_strings
-            case Part.VPP:
-                return identified.vpp
-            case Part.INVERTER | Part.BACKUP:
-                return True
 
     def _make_derivations(self) -> dict[str, dict[str, Derivation]]:
         """Return what follows from the rows that are there, by device and key."""
@@ -317,7 +258,10 @@ class Inverter:
     def _points(self, device: str) -> tuple[Point, ...]:
         return (
             *(row.point for row in self._rows[device].values()),
-            *(self._as_metered(it.point) for it in self._derived[device].values()),
+            *(
+                self._equipment.as_shown(it.point)
+                for it in self._derived[device].values()
+            ),
         )
 
     # -- polling ------------------------------------------------------------------
@@ -389,7 +333,7 @@ class Inverter:
         """
         ranges = self.profile.forbidden
         if self.identified.guessed or self.identified.chosen:
-            ranges = (*ranges, RESETS_OFF_GRID)
+            ranges = (*ranges, *FORBIDDEN)
         last = address + count - 1
         return not any(address <= high and last >= low for low, high in ranges)
 
