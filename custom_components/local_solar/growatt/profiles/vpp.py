@@ -19,6 +19,7 @@ from .profile import OFFERED, SHOWN, Group, Part, Section, holding_row, input_ro
 from .protocol_2 import (
     BAUD_RATE,
     CHOICE,
+    EVERYDAY_CHOICE,
     GRID_CODE,
     NO_YES,
     counters,
@@ -212,7 +213,7 @@ HOLDING: Final[tuple[Register, ...]] = (
 
     # Commands
     diag_holding(30100, U16, AUTHORITY, "VPP control", Q.FLAG, 1, SHOWN, options=NO_YES,
-                 setting=CHOICE,
+                 setting=EVERYDAY_CHOICE,
                  note="must be on for all else that is written here; while it is on, other time"
                       " slots do not charge from the grid. Commands to the battery switch it on"
                       " for their time"),
