@@ -43,6 +43,7 @@ from homeassistant.exceptions import ServiceValidationError, Unauthorized
 from homeassistant.helpers import device_registry as dr, issue_registry as ir
 from homeassistant.helpers.service import async_get_all_descriptions
 from homeassistant.setup import async_setup_component
+from simulators.growatt_rules import VPP_VERSION
 
 from .common import HOST, TL_XH, Network, coordinator_of, pass_time, set_up, setup_state
 from .simulated import VPP
@@ -995,6 +996,7 @@ async def test_mode_is_the_block_where_each_has_its_own_slots(
     hass: HomeAssistant, network: Network
 ) -> None:
     unit = add_unit(network, "sph_5000")
+    unit.holding[VPP_VERSION] = 0
     for block in (range(1017, 1035), range(1080, 1089), range(1100, 1119)):
         unit.holding.update(dict.fromkeys(block, 0))
     device = device_of(hass, await set_up_writable(hass, unit))
