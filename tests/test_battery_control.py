@@ -38,7 +38,7 @@ from homeassistant.core import HomeAssistant, State
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import device_registry as dr, issue_registry as ir
 from homeassistant.util import dt as dt_util
-from simulators.growatt_rules import check_vpp
+from simulators.growatt_rules import VPP_VERSION, check_vpp
 from simulators.requests import RefusedError
 
 from .common import (
@@ -106,14 +106,11 @@ class VppUnit(Writable):
 async def make_vpp_entry(
     hass: HomeAssistant, unit: Writable, **options: object
 ) -> MockConfigEntry:
-    """Add the entry of a unit that is known to speak VPP, and set it up."""
+    """Add the entry of a unit that speaks VPP, and set it up."""
     entry = await make_entry(
         hass, unit, options={CONF_WRITE_ACCESS: WRITE_CONFIRM, **options}
     )
-    identification = {**entry.data[CONF_IDENTIFICATION], "vpp": True}
-    hass.config_entries.async_update_entry(
-        entry, data={**entry.data, CONF_IDENTIFICATION: identification}
-    )
+    assert entry.data[CONF_IDENTIFICATION]["vpp"]
     await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
     return entry
@@ -773,6 +770,7 @@ async def test_command_of_a_battery_that_is_no_longer_known_is_told(
     hass_storage: dict[str, Any],
 ) -> None:
     await hass.config_entries.async_unload(commanded.entry_id)
+    unit.holding[VPP_VERSION] = 0
     identification = {**commanded.data[CONF_IDENTIFICATION], "vpp": False}
     hass.config_entries.async_update_entry(
         commanded, data={**commanded.data, CONF_IDENTIFICATION: identification}

@@ -1,6 +1,6 @@
 """Actions: reading registers, and changing settings with an explicit confirmation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,15 +12,6 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUs
 
 from custom_components.local_solar import write_gate
 from custom_components.local_solar.const import DOMAIN
-from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
-from custom_components.local_solar.growatt.profiles.profile import Part, Section
-from custom_components.local_solar.growatt.profiles.storage_slots import STORAGE_SLOTS
-from custom_components.local_solar.growatt.profiles.tl_xh_battery import (
-    SLOTS as XH_SLOTS,
-)
-from custom_components.local_solar.growatt.profiles.vpp_slots import VPP_SLOTS
-from custom_components.local_solar.modbus.image import Space
-from custom_components.local_solar.modbus.register import Register
 from custom_components.local_solar.services import ACTIONS
 from custom_components.local_solar.write_gate import (
     ClosedError,
@@ -52,8 +43,10 @@ from homeassistant.exceptions import ServiceValidationError, Unauthorized
 from homeassistant.helpers import device_registry as dr, issue_registry as ir
 from homeassistant.helpers.service import async_get_all_descriptions
 from homeassistant.setup import async_setup_component
+from simulators.growatt_rules import VPP_VERSION
 
 from .common import HOST, TL_XH, Network, coordinator_of, pass_time, set_up, setup_state
+from .simulated import VPP
 from .writing_helpers import (
     AC_CHARGE,
     ACTIVE_POWER,
@@ -68,6 +61,7 @@ from .writing_helpers import (
     Writable,
     act,
     act_as,
+    add_unit,
     device_of,
     issues,
     refused,
@@ -972,45 +966,11 @@ async def test_slots_are_counted_from_one(
         await act(hass, "set_time_slot", device, slot=slot, confirm=True)
 
 
-@pytest.fixture
-def other_slots(
-    monkeypatch: pytest.MonkeyPatch,
-) -> Callable[..., None]:
-    """Return what gives the map of TL-XH other time slots, and the groups of these."""
-
-    def give(*rows: Register, group: tuple[int, int], own: bool) -> None:
-        profile = PROFILES["min_tl_xh"]
-        sections = [
-            section
-            if own
-            else replace(
-                section,
-                rows=tuple(row for row in section.rows if row not in XH_SLOTS),
-            )
-            for section in profile.sections
-        ]
-        groups = {**profile.groups}
-        if group not in groups[Space.HOLDING]:
-            groups[Space.HOLDING] = (*groups[Space.HOLDING], group)
-        changed = replace(
-            profile,
-            sections=(*sections, Section(part=Part.BATTERY, rows=rows)),
-            groups=groups,
-        )
-        monkeypatch.setattr(
-            "custom_components.local_solar.growatt.inverter.PROFILES",
-            {**PROFILES, "min_tl_xh": changed},
-        )
-
-    return give
-
-
 async def test_mode_says_which_of_two_schedules_is_meant(
-    hass: HomeAssistant, unit: Writable, other_slots: Callable[..., None]
+    hass: HomeAssistant, unit: Writable
 ) -> None:
-    other_slots(*VPP_SLOTS, group=(30411, 30471), own=True)
+    unit.holding.update(VPP)
     unit.holding.update({SLOT_1: 0, 30411: 1, 30412: 60, 30413: 120, 30414: 50})
-    unit.holding.update(dict.fromkeys(range(30415, 30472), 0))
     device = device_of(hass, await set_up_writable(hass, unit))
     await act(
         hass, "set_time_slot", device, slot=1, mode="vpp", power=-20, confirm=True
@@ -1033,10 +993,12 @@ async def test_mode_says_which_of_two_schedules_is_meant(
 
 
 async def test_mode_is_the_block_where_each_has_its_own_slots(
-    hass: HomeAssistant, unit: Writable, other_slots: Callable[..., None]
+    hass: HomeAssistant, network: Network
 ) -> None:
-    other_slots(*STORAGE_SLOTS, group=(1000, 1124), own=False)
-    unit.holding.update(dict.fromkeys(range(1000, 1125), 0))
+    unit = add_unit(network, "sph_5000")
+    unit.holding[VPP_VERSION] = 0
+    for block in (range(1017, 1035), range(1080, 1089), range(1100, 1119)):
+        unit.holding.update(dict.fromkeys(block, 0))
     device = device_of(hass, await set_up_writable(hass, unit))
     slot = {"start": "01:00", "end": "05:00", "enabled": True, "confirm": True}
     await act(hass, "set_time_slot", device, slot=4, mode="grid_first", **slot)
@@ -1068,9 +1030,9 @@ async def test_slot_that_there_is_not_is_told_with_those_there_are(
 
 
 async def test_inverter_without_time_slots_says_so(
-    hass: HomeAssistant, unit: Writable, other_slots: Callable[..., None]
+    hass: HomeAssistant, network: Network
 ) -> None:
-    other_slots(group=(0, 124), own=False)
+    unit = add_unit(network, "min_5000tl_x")
     device = device_of(hass, await set_up_writable(hass, unit))
     err = await refused(
         act(hass, "set_time_slot", device, slot=1, end="06:00", confirm=True)

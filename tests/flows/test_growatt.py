@@ -239,10 +239,6 @@ def _noise(link: Link) -> None:
     link.units[1].fill(0xFFFF)
 
 
-def _off_grid_model(link: Link) -> None:
-    link.units[1].holding[43] = 3400
-
-
 TROUBLES = {
     "host_not_found": Trouble(
         error="host_not_found",
@@ -296,12 +292,6 @@ TROUBLES = {
         error="no_serial_number",
         says=f"Unit 1 on {HOST}:502 answers, but gives no serial number",
         begin=_no_inverter,
-        end=_reload,
-    ),
-    "off_grid_model": Trouble(
-        error="unsupported_family",
-        says="This is a SPF 3000-6000 ES PLUS",
-        begin=_off_grid_model,
         end=_reload,
     ),
 }

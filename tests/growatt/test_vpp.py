@@ -18,8 +18,15 @@ from custom_components.local_solar.growatt.profiles.catalogue import (
     with_vpp,
 )
 from custom_components.local_solar.growatt.profiles.profile import Part
+from custom_components.local_solar.growatt.profiles.slot_rows import EVERYDAY_SLOTS
 from custom_components.local_solar.growatt.profiles.vpp import GROUPS, OVERLAY
+from custom_components.local_solar.growatt.profiles.vpp_slots import VPP_SLOTS
 from custom_components.local_solar.growatt.remote_power import COMMAND
+from custom_components.local_solar.growatt.time_slots import (
+    VPP_SLOT_COUNT,
+    CountReaches,
+    SlotCodec,
+)
 from custom_components.local_solar.modbus.codecs import Text
 from custom_components.local_solar.modbus.image import RegisterImage, Space
 from custom_components.local_solar.modbus.register import Register
@@ -35,7 +42,12 @@ DOCUMENTED_GROUPS: Final = FACTS_FOLDER / "growatt_groups.json"
 
 ROWS: Final = tuple(row for section in OVERLAY for row in section.rows)
 
-each_profile = pytest.mark.parametrize("key", PROFILES)
+WITHOUT: Final = frozenset({"spf", "v3_pv"})
+"""Maps of the older protocols: what an off-grid inverter does there is to reset."""
+
+each_profile = pytest.mark.parametrize(
+    "key", [key for key in PROFILES if key not in WITHOUT]
+)
 
 NO_SETTINGS: Final = {
     "vpp_control_authority": "by the commands to the battery only",
@@ -47,14 +59,12 @@ NO_SETTINGS: Final = {
     "vpp_ac_charge_power_max": "its limits are not known",
     "vpp_demand_": "its limits are not known",
     "vpp_tou_reset": "part of writing the slots",
+    "vpp_tou_count": "changes with the slots, which are written with it",
 }
 """What the facts call writable and is no setting, by the beginning of its name."""
 
 RENAMED: Final = {"vpp_status": "vpp_operating_status"}
 """Facts whose name is that of another row: holding 187 of "Protocol II"."""
-
-ELSEWHERE: Final = re.compile(r"vpp_tou_count|vpp_tou\d+_(start|end|power)")
-"""Facts that the time slots have rows for."""
 
 NOT_STORED: Final = {30101, 30154, 30407, 30408, 30409}
 
@@ -67,6 +77,8 @@ def test_a_map_with_the_overlay_is_consistent(key: str) -> None:
         any_map.test_every_row_lies_inside_one_group,
         any_map.test_a_setting_is_a_holding_register_that_may_be_written,
         any_map.test_numeric_settings_have_limits_that_can_be_written,
+        any_map.test_a_row_that_shares_its_word_cannot_be_written_alone,
+        any_map.test_a_part_lies_in_the_words_of_the_whole_it_is_written_with,
         any_map.test_settings_that_share_words_are_parts_of_one_whole_or_its_only_meaning,
         any_map.test_entities_have_what_their_platform_needs,
         any_map.test_numbered_rows_show_their_number_in_key_and_name,
@@ -101,6 +113,12 @@ def test_a_map_that_forbids_these_addresses_takes_no_overlay(
         with_vpp(spf)
 
 
+@pytest.mark.parametrize("key", sorted(WITHOUT))
+def test_maps_of_the_older_protocols_take_no_overlay(key: str) -> None:
+    with pytest.raises(ValueError, match=key):
+        profile_of(key, vpp=True)
+
+
 def test_an_overlay_for_an_unknown_map_is_refused() -> None:
     with pytest.raises(KeyError):
         profile_of("nonsense", vpp=True)
@@ -111,6 +129,17 @@ def test_most_of_it_is_for_dumps_only() -> None:
         row.key: row.point.visibility
         for row in ROWS
         if row.point.visibility is not Visibility.RAW
+        and not row.key.startswith("vpp_tou")
+    }
+    slots = {
+        row.key: row.point.visibility
+        for row in VPP_SLOTS
+        if row.point.visibility is not Visibility.RAW
+    }
+    assert slots == {
+        f"vpp_tou{n}_{part}": Visibility.OFFERED
+        for n in range(1, EVERYDAY_SLOTS + 1)
+        for part in ("enabled", "start", "end", "power")
     }
     assert visible == {
         "vpp_control_authority": Visibility.SHOWN,
@@ -158,8 +187,7 @@ needs_facts = pytest.mark.skipif(
 def facts() -> list[dict[str, str]]:
     """Return the collected facts about the protocol."""
     with FACTS.open(encoding="utf-8") as file:
-        found = [row for row in csv.DictReader(file) if row["profile"] == "vpp"]
-    return [fact for fact in found if not ELSEWHERE.fullmatch(fact["name"])]
+        return [row for row in csv.DictReader(file) if row["profile"] == "vpp"]
 
 
 def key_of(fact: dict[str, str]) -> str:
@@ -183,15 +211,20 @@ def test_every_fact_has_its_row() -> None:
         assert row.words == int(fact["count"]), label
         assert row.scale == float(fact["scale"]), label
         assert row.offset == (-10000 if fact["type"] == "u16pf" else 0), label
-        if row.point.quantity is not Quantity.FLAG:
+        if row.point.quantity not in (Quantity.FLAG, Quantity.TIME_OF_DAY):
             assert (row.point.unit or "") == fact["unit"], label
 
 
 @needs_facts
 def test_no_row_is_without_a_fact() -> None:
     known = {key_of(fact) for fact in facts()}
-    assert {row.key for row in ROWS if row.codec is not COMMAND} == known
-    assert len(known) == 217 - 61
+    # Time slots as a whole, and whether they are counted, follow from their parts.
+    derived = {
+        row.key for row in VPP_SLOTS if isinstance(row.codec, SlotCodec | CountReaches)
+    }
+    assert {row.key for row in ROWS if row.codec is not COMMAND} == known | derived
+    assert len(known) == 217
+    assert len(derived) == 2 * VPP_SLOT_COUNT
 
 
 @needs_facts
@@ -211,7 +244,9 @@ def test_writing_follows_the_facts() -> None:
         assert (setting is not None) == writable, row.key
         if re.search("keep read-only", fact["notes"]):
             assert row.never_write, row.key
-        if setting is not None and row.options is None:
+        if setting is not None and row.point.quantity is Quantity.TIME_OF_DAY:
+            assert (fact["min"], fact["max"], fact["step"]) == ("0", "1440", "1")
+        elif setting is not None and row.options is None:
             assert setting.minimum == float(fact["min"]), row.key
             assert setting.maximum == float(fact["max"]), row.key
             assert setting.step == float(fact["step"]), row.key

@@ -325,8 +325,13 @@ def test_windows_of_an_spf_need_times_only(words: list[int], code: int | None) -
         assert _write(unit, address, words) == code
 
 
+def _controlled() -> GrowattUnit:
+    """Return an inverter that was given up to the VPP protocol."""
+    return _family(5100, at_30099=203, at_30100=1, at_30411=0)
+
+
 def test_vpp_slots_are_written_together() -> None:
-    unit = _family(5100, at_30411=0)
+    unit = _controlled()
     assert _write(unit, 30411, [1, 60, 120, 50]) is None
     assert _write(unit, 30414, [60], single=True) == 1
     assert _write(unit, 30411, [0], single=True) == 1
@@ -345,7 +350,7 @@ def test_vpp_slots_are_written_together() -> None:
     ],
 )
 def test_vpp_slots_need_a_time_of_their_own(words: list[int], code: int | None) -> None:
-    assert _write(_family(5100, at_30411=0), 30411, words) == code
+    assert _write(_controlled(), 30411, words) == code
 
 
 # --- limits ---
@@ -390,7 +395,7 @@ def test_limits_can_be_left_unchecked() -> None:
 
 
 def test_models_without_a_register_map_have_no_limits() -> None:
-    unit = GrowattUnit(Dataset.parse({"holding": {"3": 1, "43": 3400}}))
+    unit = GrowattUnit(Dataset.parse({"holding": {"3": 1, "43": 77}}))
     assert _write(unit, 20, [1000]) is None
 
 
