@@ -335,7 +335,7 @@ def entity_id_of(
     """Return the entity id of a point."""
     device = f"{entry.unique_id}_battery" if battery else entry.unique_id
     registry = er.async_get(hass)
-    for domain in ("sensor", "binary_sensor", "event"):
+    for domain in ("sensor", "binary_sensor", "switch", "event"):
         if entity_id := registry.async_get_entity_id(domain, DOMAIN, f"{device}_{key}"):
             return entity_id
     raise KeyError(key)

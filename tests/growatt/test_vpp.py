@@ -50,7 +50,6 @@ each_profile = pytest.mark.parametrize(
 )
 
 NO_SETTINGS: Final = {
-    "vpp_control_authority": "by the commands to the battery only",
     "vpp_remote_": "by the commands to the battery only",
     "vpp_clock": "the time goes on while a change waits: a command sets it",
     "vpp_eps_frequency": "must suit the appliances on it",
@@ -150,9 +149,9 @@ def test_most_of_it_is_for_dumps_only() -> None:
 
 
 def test_what_belongs_to_a_command_is_no_setting() -> None:
-    """Somebody would leave control on, and time slots without effect."""
-    remote = [row for row in ROWS if row.address in {30100, 30407, 30408, 30409}]
-    assert len(remote) == 5
+    """It would go on past its time, with nobody to end it."""
+    remote = [row for row in ROWS if row.address in {30407, 30408, 30409}]
+    assert len(remote) == 4
     for row in remote:
         assert row.point.setting is None
         assert row.note
