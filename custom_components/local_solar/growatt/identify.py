@@ -224,9 +224,7 @@ async def identify(unit: ModbusUnit, *, profile: str | None = None) -> Identific
     )
 
 
-async def _with_its_own_block(
-    probe: Probe, model: Model, profile: str | None
-) -> Model:
+async def _with_its_own_block(probe: Probe, model: Model, profile: str | None) -> Model:
     """Return the model, or what one without the registers of its family from 3000 on is.
 
     A MIC or MIN TL-X with old firmware has the same type code and another map.
