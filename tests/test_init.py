@@ -39,6 +39,7 @@ from .common import (
     setup_state,
     state_of,
 )
+from .simulated import VPP
 
 
 async def reason(hass: HomeAssistant, entry: MockConfigEntry) -> str:
@@ -229,17 +230,22 @@ async def test_other_inverter_in_its_place_is_named_and_not_used(
     assert setup_state(entry) is ConfigEntryState.LOADED
 
 
-async def test_off_grid_model_in_its_place_is_named_and_not_read(
+async def test_off_grid_model_in_its_place_is_read_with_its_own_map(
     hass: HomeAssistant, link: Link
 ) -> None:
     unit = link.units[1]
+    unit.holding.update(VPP)
     entry = await make_entry(hass, unit)
+    assert entry.data["identification"]["vpp"]
     unit.holding[43] = 3400
     await hass.config_entries.async_setup(entry.entry_id)
-    assert entry.state is ConfigEntryState.SETUP_RETRY
-    assert "SPF" in await reason(hass, entry)
+    assert entry.state is ConfigEntryState.LOADED
+    identified = entry.data["identification"]
+    assert (identified["profile"], identified["vpp"]) == ("spf", False)
     # An SPF that is asked for an address from 30000 on cuts its output.
-    assert all(read.address < 30000 for read in unit.taken_reads())
+    for read in unit.taken_reads():
+        assert read.address // 45 == (read.address + read.count - 1) // 45
+        assert read.address < 30000
 
 
 async def test_inverter_that_is_still_starting_is_what_it_was(

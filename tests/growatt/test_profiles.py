@@ -16,18 +16,14 @@ import pytest
 
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
 from custom_components.local_solar.growatt.profiles.profile import UNITS, Part, Profile
-from custom_components.local_solar.growatt.time_slots import (
-    HOUR_MINUTE,
-    MINUTE_HOUR,
-    MINUTES,
-    CountReaches,
-    MinutesOfDay,
-    SlotCodec,
-)
+from custom_components.local_solar.growatt.time_slots import CountReaches, SlotCodec
 from custom_components.local_solar.modbus.codecs import (
     CLOCK,
     HIGH_BYTE,
+    HOUR_MINUTE,
     LOW_BYTE,
+    MINUTE_HOUR,
+    MINUTES,
     S16,
     S32,
     U16,
@@ -36,6 +32,7 @@ from custom_components.local_solar.modbus.codecs import (
     Codec,
     Hex,
     Integer,
+    MinutesOfDay,
     SharedWord,
     Text,
     TimeOfDay,
