@@ -3,8 +3,9 @@
     python scripts/build_docs.py           rewrite the pages
     python scripts/build_docs.py --check   exit 1 if they are not up to date
 
-``docs/growatt_registers.md`` lists the register maps and the alarm codes,
-``docs/growatt_models.md`` the type codes and prefixes that models are recognised by,
+Of ``docs/growatt.md`` it is what stands between comments that say so: what is read and
+what may be set, by family. ``docs/growatt_registers.md`` lists the register maps and the
+alarm codes, ``docs/growatt_models.md`` the type codes and prefixes that models are recognised by,
 ``docs/hoymiles_points.md`` the points, events and models of Hoymiles devices,
 ``docs/outback_registers.md`` the blocks of OutBack's gateways. A module of ``pages``
 makes those of each family.
@@ -19,6 +20,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from scripts.pages.growatt import models_page, registers_page  # noqa: E402
+from scripts.pages.growatt_families import with_blocks  # noqa: E402
 from scripts.pages.hoymiles import hoymiles_page  # noqa: E402
 from scripts.pages.outback import outback_page  # noqa: E402
 
@@ -27,6 +29,8 @@ DOCS: Final = ROOT / "docs"
 
 def rendered() -> Iterator[tuple[Path, str]]:
     """Go through the pages and the text each should have."""
+    page = DOCS / "growatt.md"
+    yield page, with_blocks(page.read_text("utf-8"))
     yield DOCS / "growatt_registers.md", registers_page()
     yield DOCS / "growatt_models.md", models_page()
     yield DOCS / "hoymiles_points.md", hoymiles_page()

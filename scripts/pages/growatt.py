@@ -1,6 +1,6 @@
 """The pages about Growatt: register maps with alarm codes, and models."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from custom_components.local_solar.growatt.alarms import (
@@ -19,12 +19,16 @@ from custom_components.local_solar.growatt.models import (
     Model,
 )
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
-from custom_components.local_solar.growatt.profiles.profile import Part, Profile
+from custom_components.local_solar.growatt.profiles.profile import Group, Part, Profile
+from custom_components.local_solar.growatt.profiles.protocol_2 import MAX_WORDS
+from custom_components.local_solar.growatt.profiles.vpp import GROUPS, OVERLAY
+from custom_components.local_solar.growatt.remote_power import CommandCodec
 from custom_components.local_solar.growatt.time_slots import CountReaches, SlotCodec
 from custom_components.local_solar.modbus.image import Space
 from custom_components.local_solar.modbus.register import Register
 from custom_components.local_solar.points import Rhythm
 
+from .growatt_families import NAMES, anchor
 from .shared import (
     GENERATED,
     SHOWN_AS,
@@ -55,22 +59,8 @@ PARTS: Final[Mapping[Part, str]] = {
     Part.EXTERNAL_PV: "external PV",
     Part.PRIORITY_MODE: "work mode: priority",
     Part.SYSTEM_MODE: "work mode: system",
-}
-
-FAMILIES: Final[Mapping[Family, str]] = {
-    Family.V3_PV: "PV inverters with the map V3",
-    Family.TL_X_BASE: "PV inverters, base registers",
-    Family.MIN_TL_X: "MIN TL-X, MIC TL-X",
-    Family.MIN_TL_XH: "MIN TL-XH",
-    Family.MIN_TL_XH_US: "MIN TL-XH-US",
-    Family.MOD_TL3_X: "MOD, MID, MAC TL3-X",
-    Family.MOD_TL3_XH: "MOD, MID TL3-XH and HU",
-    Family.SPH: "SPH, single-phase",
-    Family.SPH_TL3: "SPH and SPA TL3, three-phase",
-    Family.SPA: "SPA, single-phase",
-    Family.SPF: "SPF, SPE (off-grid)",
-    Family.MAX_TL3: "MAX",
-    Family.WIT: "WIT, WIS",
+    Part.VPP: "VPP firmware",
+    Part.VPP_CLUSTER: "more battery clusters",
 }
 
 REGISTERS_INTRO: Final = """\
@@ -93,7 +83,8 @@ How to read the tables:
 - **Rhythm**: how often the register is read while its entity is enabled:
 {rhythms}.
 - **Part**: rows of a part that an inverter lacks are not polled, nor are those of
-  *more converters*, as no recording shows one in use. The diagnostics download asks for all.
+  *more converters* and *more battery clusters*, as no recording shows one in use. The
+  diagnostics download asks for all of its map.
   Of the two parts *work mode*, there is the one whose meaning you chose in the options.
 - *Setting* marks what can be written once you have switched that on in the options: with
   the actions of Local Solar and, if its entity is shown or offered, with a control in the
@@ -121,6 +112,13 @@ the others are from Growatt's documents only. A code or prefix that is missing h
 reason to refuse an inverter: it is then read with the map that fits what it answers.
 """
 
+VPP: Final = "VPP protocol"
+
+VPP_INTRO: Final = """\
+These rows are added to the map of an inverter that speaks the VPP protocol: see
+[growatt.md](growatt.md#the-vpp-protocol). Off-grid models and those of protocol V3 are never
+asked for them."""
+
 # --- registers ---
 
 
@@ -129,6 +127,7 @@ def registers_page() -> str:
     lines = [GENERATED, "", _registers_intro()]
     for profile in PROFILES.values():
         lines += _profile_lines(profile)
+    lines += _overlay_lines()
     for name, alarms in TABLES.items():
         whose = "" if alarms is PROTOCOL_2 else f" of {name}"
         for kind in AlarmKind:
@@ -168,13 +167,33 @@ def _profile_lines(profile: Profile) -> Iterator[str]:
             yield _read_only_text(profile)
             yield ""
     else:
-        yield f"Largest read: {profile.max_words} words. A read stays inside one group:"
-        yield ""
-        yield from (
-            f"- {space}: " + ", ".join(f"{low}-{high}" for low, high in groups)
-            for space, groups in profile.groups.items()
-        )
-        yield ""
+        yield from _group_lines(profile.groups, profile.max_words)
+    yield from _space_lines(profile.name, parts)
+
+
+def _overlay_lines() -> Iterator[str]:
+    yield f"## {VPP}"
+    yield ""
+    yield VPP_INTRO
+    yield ""
+    yield from _group_lines(GROUPS, MAX_WORDS)
+    parts = {row: section.part for section in OVERLAY for row in section.rows}
+    yield from _space_lines(VPP, parts)
+
+
+def _group_lines(
+    groups: Mapping[Space, Sequence[Group]], max_words: int
+) -> Iterator[str]:
+    yield f"Largest read: {max_words} words. A read stays inside one group:"
+    yield ""
+    yield from (
+        f"- {space}: " + ", ".join(f"{low}-{high}" for low, high in of_space)
+        for space, of_space in groups.items()
+    )
+    yield ""
+
+
+def _space_lines(name: str, parts: Mapping[Register, Part]) -> Iterator[str]:
     for space, title in SPACES.items():
         rows = sorted(
             (row for row in parts if row.space is space),
@@ -182,7 +201,7 @@ def _profile_lines(profile: Profile) -> Iterator[str]:
         )
         if not rows:
             continue
-        yield f"### {title} of {profile.name}"
+        yield f"### {title} of {name}"
         yield ""
         yield from table(
             (
@@ -217,12 +236,7 @@ def _read_only_text(profile: Profile) -> str:
 
 
 def _anchor(profile: Profile) -> str:
-    title = f"{profile.name} ({profile.key})".lower()
-    return "".join(
-        "-" if char == " " else char
-        for char in title
-        if char.isalnum() or char in " _-"
-    )
+    return anchor(f"{profile.name} ({profile.key})")
 
 
 def _cells(row: Register, part: Part) -> Row:
@@ -248,6 +262,8 @@ def _type_text(row: Register) -> str:
             return "time slot"
         case CountReaches():
             return "count"
+        case CommandCodec():
+            return "command"
         case _:
             return type_text(row.codec)
 
@@ -304,7 +320,7 @@ def models_page() -> str:
     lines = [GENERATED, "", MODELS_INTRO, "## Families and their maps", ""]
     lines += table(
         ("Family", "Register map"),
-        ((FAMILIES[family], _map_text(family)) for family in Family),
+        ((NAMES[family], _map_text(family)) for family in Family),
     )
     lines += _model_lines("Type codes", "Type code", DEVICE_TYPE_CODES, strings=False)
     lines += _model_lines("Serial numbers", "Starts with", SERIAL_PREFIXES)
@@ -325,7 +341,7 @@ def _model_lines[Key: (int, str)](
     columns: list[tuple[str, Callable[[Key, Model], str]]] = [
         (label, lambda key, _: f"`{key}`"),
         ("Model", lambda _, model: model.name),
-        ("Family", lambda _, model: FAMILIES[model.family]),
+        ("Family", lambda _, model: NAMES[model.family]),
     ]
     if strings:
         columns += [
