@@ -12,6 +12,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUs
 
 from custom_components.local_solar import write_gate
 from custom_components.local_solar.const import DOMAIN
+from custom_components.local_solar.growatt.models import Certainty
 from custom_components.local_solar.services import ACTIONS
 from custom_components.local_solar.write_gate import (
     ClosedError,
@@ -237,7 +238,7 @@ async def test_guessed_model_is_not_asked_for_registers_that_reset_others(
     count: int,
 ) -> None:
     inverter = coordinator_of(entry).inverter
-    inverter.identified = replace(inverter.identified, guessed=True)
+    inverter.identified = replace(inverter.identified, certainty=Certainty.GUESSED)
     unit.taken_requests()
     err = await refused(
         act(
@@ -258,7 +259,7 @@ async def test_guessed_model_is_asked_for_all_other_registers(
     hass: HomeAssistant, entry: MockConfigEntry, device: dr.DeviceEntry, address: int
 ) -> None:
     inverter = coordinator_of(entry).inverter
-    inverter.identified = replace(inverter.identified, guessed=True)
+    inverter.identified = replace(inverter.identified, certainty=Certainty.GUESSED)
     response = await act(
         hass, "read_register", device, space="holding", address=address
     )

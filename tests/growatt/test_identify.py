@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 import csv
-from dataclasses import fields
+from dataclasses import fields, replace
 import json
 from typing import Final
 
@@ -32,6 +32,7 @@ from custom_components.local_solar.growatt.models import (
     OFF_GRID_CODES,
     SERIAL_PREFIXES,
     V3_CODES,
+    Certainty,
     Family,
 )
 from custom_components.local_solar.growatt.probe import Evidence
@@ -430,7 +431,7 @@ async def test_an_unknown_model_that_names_its_maker_at_59_is_of_the_old_protoco
     put_text(unit, 59, 8, "Growatt")
     identified = await identify(unit)
     assert identified.family is Family.V3_PV
-    assert identified.guessed
+    assert identified.certainty is Certainty.GUESSED
 
 
 async def test_a_mic_with_old_firmware_is_not_read_with_the_map_of_new_ones() -> None:
@@ -516,6 +517,122 @@ async def test_a_model_that_no_type_code_names_is_never_asked_for_the_vpp_protoc
         assert all(address < FORBIDDEN for _, address, _ in unit.requests)
 
 
+# -- what was known before ------------------------------------------------------------------------
+
+
+async def test_a_lost_answer_does_not_make_another_family_of_it() -> None:
+    """An old MIC's settings mean something else than those of newer ones."""
+    for address in (3001, 59):
+        unit = make_unit(5200, serial=UNKNOWN_SERIAL, serial_3000=None)
+        put_text(unit, 59, 8, "Growatt")
+        unit.fail_read(address, ModbusTimeoutError())
+        with pytest.raises(ModbusTimeoutError):
+            await identify(unit)
+
+
+async def test_a_lost_answer_does_not_hide_a_battery() -> None:
+    unit = make_unit(3400)
+    unit.fail_read(17, ModbusTimeoutError(), register_type="input")
+    with pytest.raises(ModbusTimeoutError):
+        await identify(unit)
+
+
+async def test_an_empty_battery_is_one() -> None:
+    unit = make_unit(3400)
+    unit.input.update({17: 4800, 18: 0})
+    assert (await identify(unit)).battery
+
+
+async def test_the_prefix_of_the_firmware_alone_is_for_looking_only() -> None:
+    unit = unknown_unit(firmware="AH1.0")
+    identified = await identify(unit)
+    assert identified.family is Family.SPH
+    assert not identified.knows_settings
+    assert (await identify(unit, profile="v3_pv")).knows_settings
+
+
+async def test_the_owner_cannot_choose_away_the_firmware_of_an_off_grid_model() -> None:
+    unit = unknown_unit(firmware="067.02")
+    identified = await identify(unit, profile="sph")
+    assert identified.family is Family.SPF
+    assert not identified.knows_settings
+    assert (await identify(unit, profile="spf")).knows_settings
+    _assert_narrow(unit.requests)
+
+
+async def test_a_model_for_the_us_is_told_by_its_long_serial_number() -> None:
+    """New units keep the short one empty."""
+    unit = make_unit(5100, serial_3000="JGQ0CE12345678AB")
+    unit.holding.update(dict.fromkeys(range(23, 28), 0))
+    assert await family_of(unit) is Family.MIN_TL_XH_US
+
+
+STARTING: Final = {43: 0, 44: 0, **dict.fromkeys(range(9, 15), 0)}
+"""Holding registers that are empty while an inverter starts."""
+
+
+@pytest.mark.parametrize("choice", [None, "sph"])
+async def test_an_inverter_that_is_starting_stays_what_it_was_known_to_be(
+    choice: str | None,
+) -> None:
+    unit = make_unit(3400, serial=UNKNOWN_SERIAL)
+    known = await identify(unit, profile=choice)
+    unit.holding.update(STARTING)
+    found = await identify(unit, profile=choice)
+    assert found.family is not Family.SPF
+    assert found.after(known, choice) == known
+
+
+async def test_an_inverter_looked_at_with_another_map_is_not_changed_with_it() -> None:
+    unit = make_unit(5001, serial=UNKNOWN_SERIAL)
+    known = await identify(unit)
+    unit.holding.update(STARTING)
+    later = (await identify(unit, profile="sph")).after(known, "sph")
+    assert later.family is Family.MOD_TL3_X
+    assert later.profile == "sph"
+    assert not later.knows_settings
+
+
+async def test_what_is_found_with_more_certainty_counts() -> None:
+    unit = unknown_unit()
+    known = await identify(unit)
+    unit.holding[43] = 3502
+    found = await identify(unit)
+    assert found.after(known, None) == found
+
+
+def test_equipment_of_another_map_is_not_kept() -> None:
+    hybrid = Identification(
+        serial_number=SERIAL,
+        family=Family.MOD_TL3_X,
+        profile="min_tl_xh",
+        model="Any",
+        battery=True,
+        modules=2,
+    )
+    own = hybrid.read_with(None)
+    found = replace(own, battery=False, modules=0)
+    assert found.with_equipment_of(hybrid) == found
+    assert found.with_equipment_of(own) == own
+
+
+def test_an_off_grid_model_is_never_read_with_another_map() -> None:
+    spf = Identification(
+        serial_number=SERIAL, family=Family.SPF, profile="spf", model="Any"
+    )
+    assert spf.read_with("sph") is spf
+
+
+def test_an_inverter_guessed_by_an_earlier_version_stays_guessed() -> None:
+    stored = Identification(
+        serial_number=SERIAL, family=Family.SPH, profile="sph", model="Any"
+    ).to_json()
+    del stored["certainty"]
+    assert Identification.from_json(stored).certainty is Certainty.NAMED
+    stored["guessed"] = True
+    assert Identification.from_json(stored).certainty is Certainty.GUESSED
+
+
 # -- where it must show who it is -----------------------------------------------------------------
 
 
@@ -555,7 +672,7 @@ async def test_the_owner_names_the_family_of_what_nothing_else_names(
     unit = unknown_unit()
     identified = await identify(unit, profile=profile)
     assert identified.family == identified.profile == profile
-    assert identified.chosen
+    assert identified.certainty is Certainty.CHOSEN
     assert identified.knows_settings
     assert all(address < FORBIDDEN for _, address, _ in unit.requests)
 
@@ -889,7 +1006,7 @@ identifications = st.builds(
     monitored_strings=st.sampled_from((0, 8, 16)),
     vpp=st.booleans(),
     serial_place=st.none() | st.sampled_from((23, 209, 3001)),
-    chosen=st.booleans(),
+    certainty=st.sampled_from(Certainty),
     evidence=st.lists(st.builds(Evidence, printable, printable, printable)).map(tuple),
 )
 

@@ -39,7 +39,7 @@ from custom_components.local_solar.growatt.masking import (
     mask_serial_numbers,
     mask_text,
 )
-from custom_components.local_solar.growatt.models import Family
+from custom_components.local_solar.growatt.models import Certainty, Family
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
 from custom_components.local_solar.growatt.profiles.profile import Part, Profile
 from custom_components.local_solar.modbus import reader as reader_module
@@ -356,7 +356,11 @@ def test_a_us_model_has_slots_of_its_own_among_its_settings(clock: FakeClock) ->
 
 @pytest.mark.parametrize(
     "found",
-    [{"profile": "min_tl_x"}, {"family": Family.MOD_TL3_XH}, {"guessed": True}],
+    [
+        {"profile": "min_tl_x"},
+        {"family": Family.MOD_TL3_XH},
+        {"certainty": Certainty.GUESSED},
+    ],
     ids=str,
 )
 def test_a_map_that_is_only_the_closest_one_has_no_settings(
@@ -1035,8 +1039,11 @@ async def test_what_is_known_of_some_words_is_told_without_asking(
 def test_registers_that_reset_off_grid_models_are_left_alone_if_it_may_be_one(
     clock: FakeClock, address: int, count: int
 ) -> None:
-    certain = bench_of(ScriptedUnit(clock), INVERTER).inverter
-    guessed = bench_of(ScriptedUnit(clock), replace(INVERTER, guessed=True)).inverter
+    coded = replace(INVERTER, certainty=Certainty.CODED)
+    certain = bench_of(ScriptedUnit(clock), coded).inverter
+    guessed = bench_of(
+        ScriptedUnit(clock), replace(INVERTER, certainty=Certainty.NAMED)
+    ).inverter
     assert certain.may_touch(address, count)
     assert not guessed.may_touch(address, count)
     assert guessed.may_touch(29000, 1000)

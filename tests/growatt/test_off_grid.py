@@ -10,7 +10,7 @@ import pytest
 
 from custom_components.local_solar.growatt.identify import Identification
 from custom_components.local_solar.growatt.inverter import Inverter
-from custom_components.local_solar.growatt.models import Family
+from custom_components.local_solar.growatt.models import Certainty, Family
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
 from custom_components.local_solar.growatt.settings import InverterSettings
 from custom_components.local_solar.modbus.image import RegisterImage
@@ -132,14 +132,14 @@ async def test_no_reader_reaches_it_whatever_the_inverter_refuses(
 
 
 @settings(max_examples=25)
-@given(st.none() | st.integers(1, 200), st.booleans())
+@given(st.none() | st.integers(1, 200), st.sampled_from(Certainty))
 async def test_no_poll_and_no_dump_reaches_it(
-    max_words: int | None, guessed: bool
+    max_words: int | None, certainty: Certainty
 ) -> None:
     """Neither does the owner's limit of words, be it higher than the inverter's."""
     unit = harmless_unit()
     inverter = Inverter(
-        unit, replace(INVERTER, guessed=guessed), spacing=0, max_words=max_words
+        unit, replace(INVERTER, certainty=certainty), spacing=0, max_words=max_words
     )
     await inverter.async_poll(
         (device.identity.id, point.key)

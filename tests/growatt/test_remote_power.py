@@ -10,6 +10,7 @@ from modbus_connection import IllegalDataAddressError, IllegalFunctionError
 import pytest
 
 from custom_components.local_solar.growatt.identify import Identification
+from custom_components.local_solar.growatt.models import Certainty
 from custom_components.local_solar.growatt.remote_power import COMMAND, LONGEST
 from custom_components.local_solar.points import (
     BATTERY_COMMAND,
@@ -158,7 +159,7 @@ def test_without_battery_or_protocol_there_are_no_commands(
 
 
 def test_a_map_that_is_only_the_closest_one_gives_no_commands() -> None:
-    identified = replace(INVERTER, vpp=True, guessed=True)
+    identified = replace(INVERTER, vpp=True, certainty=Certainty.GUESSED)
     bench = Bench(identified=identified)
     with pytest.raises(NotASettingError):
         bench.settings.setting(BATTERY_COMMAND)

@@ -22,7 +22,7 @@ import pytest
 
 from custom_components.local_solar.growatt.identify import Identification
 from custom_components.local_solar.growatt.inverter import SYNC_CLOCK, Inverter
-from custom_components.local_solar.growatt.models import Family
+from custom_components.local_solar.growatt.models import Certainty, Family
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
 from custom_components.local_solar.growatt.profiles.profile import Part
 from custom_components.local_solar.growatt.settings import (
@@ -1123,7 +1123,10 @@ async def test_clock_goes_word_by_word_from_the_year_on_if_it_must(
 
 @pytest.mark.parametrize(
     "identified",
-    [replace(INVERTER, guessed=True), replace(INVERTER, family=Family.MOD_TL3_XH)],
+    [
+        replace(INVERTER, certainty=Certainty.GUESSED),
+        replace(INVERTER, family=Family.MOD_TL3_XH),
+    ],
 )
 def test_clock_of_a_model_that_is_not_known_for_sure_is_not_set(
     identified: Identification,

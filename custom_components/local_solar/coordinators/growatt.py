@@ -109,10 +109,10 @@ class GrowattCoordinator(LocalSolarCoordinator):
             )
         if identified is not stored:
             self.right_device_answered()
-        if identified.guessed and not stored.guessed:
-            # Still starting: what it answers now says less than what is known of it.
-            identified = stored
-        identified = _with_known_equipment(identified, stored)
+        if identified is stored:
+            identified = stored.read_with(self._profile_choice())
+        else:
+            identified = identified.after(stored, self._profile_choice())
         self._store(identified)
         self._use(unit, identified)
 
@@ -238,8 +238,8 @@ class GrowattCoordinator(LocalSolarCoordinator):
             found = await identify(self._unit, profile=self._profile_choice())
         except ModbusError, IdentificationError:
             return
-        merged = _with_known_equipment(known, found)
-        if merged != known:
+        merged = found.after(known, self._profile_choice())
+        if merged.differs_from(known):
             LOGGER.info("%s has new equipment, reloading", self.name)
             self._store(merged)
             self.hass.config_entries.async_schedule_reload(self.config_entry.entry_id)
@@ -377,21 +377,3 @@ class GrowattCoordinator(LocalSolarCoordinator):
     def _where(self) -> dict[str, str]:
         """Where the inverter is, for messages."""
         return {"address": self.link.address, "unit_id": str(self.unit_id)}
-
-
-def _with_known_equipment(
-    identified: Identification, stored: Identification
-) -> Identification:
-    """Keep equipment that was once found: a battery that is off is still there."""
-    return replace(
-        identified,
-        battery=identified.battery or stored.battery,
-        battery_serial=identified.battery_serial or stored.battery_serial,
-        battery_code=identified.battery_code or stored.battery_code,
-        battery_firmware=identified.battery_firmware or stored.battery_firmware,
-        modules=max(identified.modules, stored.modules),
-        meter=identified.meter or stored.meter,
-        backup_box=identified.backup_box or stored.backup_box,
-        # A map that the owner has chosen instead may not go together with it.
-        vpp=identified.vpp or (stored.vpp and identified.profile == stored.profile),
-    )

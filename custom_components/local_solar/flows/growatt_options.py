@@ -24,6 +24,7 @@ from ..const import (
 from ..coordinators.growatt import WORK_MODES
 from ..growatt.identify import Identification
 from ..growatt.profiles.catalogue import PROFILES
+from ..growatt.profiles.profile import Part, Profile
 from .modbus_link import number
 from .write_access import WRITING, WriteAccessFlow, choice
 
@@ -71,6 +72,11 @@ class GrowattOptionsFlow(WriteAccessFlow):
         fields = dict(READING)
         if identified.knows_settings:
             fields |= {**WRITING, **CLOCK}
-            if identified.profile.startswith("min_tl_xh"):
+            if _has_work_mode(PROFILES[identified.profile]):
                 fields |= WRITING_OF_HYBRIDS
         return probatio.Schema(fields)
+
+
+def _has_work_mode(profile: Profile) -> bool:
+    """Return whether a map has the register whose meaning only the owner knows."""
+    return any(section.part is Part.PRIORITY_MODE for section in profile.sections)

@@ -155,13 +155,6 @@ FORMULAS: Final[tuple[Formula, ...]] = (
         of_battery=True,
     ),
     Formula(
-        point=_BATTERY_POWER,
-        parts=("vpp_battery_power",),
-        text="the battery's power in the VPP registers",
-        compute=sum,
-        of_battery=True,
-    ),
-    Formula(
         point=_GRID_POWER,
         parts=("grid_import_power", "grid_export_power"),
         text="grid import power - grid export power",

@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from modbus_connection import ModbusUnit
 
-from .models import NARROW, Family, Model
+from .models import NARROW, Certainty, Family, Model
 from .probe import (
     SERIAL_3000,
     SERIAL_LONG,
@@ -21,6 +21,7 @@ from .probe import (
     Evidence,
     Place,
     Probe,
+    refined,
 )
 from .profiles.catalogue import PROFILES
 from .profiles.profile import Part
@@ -87,10 +88,8 @@ class Identification:
     """Whether it speaks the VPP protocol, which has its registers from 30000 on."""
     serial_place: int | None = None
     """Holding address of the serial number."""
-    guessed: bool = field(default=False, compare=False)
-    """Whether the family was told from what the unit answers, for want of a name."""
-    chosen: bool = False
-    """Whether the owner named the family of a model that nothing else names."""
+    certainty: Certainty = Certainty.NAMED
+    """How sure the family is."""
     evidence: tuple[Evidence, ...] = field(default=(), compare=False)
 
     @property
@@ -99,7 +98,52 @@ class Identification:
 
         A map that is only the closest one is good enough to look, not to change.
         """
-        return not self.guessed and self.profile == self.family
+        return self.certainty > Certainty.GUESSED and self.profile == self.family
+
+    def read_with(self, profile: str | None) -> Self:
+        """Return the same inverter, read with the owner's choice of map, or with its own.
+
+        An off-grid model is never read with another's.
+        """
+        if profile is None or self.family is Family.SPF:
+            profile = self.family
+        if profile == self.profile:
+            return self
+        return replace(self, profile=profile, vpp=False)
+
+    def with_equipment_of(self, known: Self) -> Self:
+        """Return it with equipment that was once found with the same map.
+
+        A battery that is off is still there. ``known`` is of another time.
+        """
+        if self.profile != known.profile:
+            return self
+        return replace(
+            self,
+            battery=self.battery or known.battery,
+            battery_serial=self.battery_serial or known.battery_serial,
+            battery_code=self.battery_code or known.battery_code,
+            battery_firmware=self.battery_firmware or known.battery_firmware,
+            modules=max(self.modules, known.modules),
+            meter=self.meter or known.meter,
+            backup_box=self.backup_box or known.backup_box,
+            monitored_strings=max(self.monitored_strings, known.monitored_strings),
+            vpp=self.vpp or known.vpp,
+        )
+
+    def after(self, known: Self, profile: str | None) -> Self:
+        """Return what to go by, if ``known`` is what was known before this was found.
+
+        An inverter that is still starting tells less than it did: then what was known
+        stays. ``profile`` is the owner's choice of map.
+        """
+        if self.certainty < known.certainty:
+            return known.read_with(profile).with_equipment_of(self)
+        return self.with_equipment_of(known)
+
+    def differs_from(self, known: Self) -> bool:
+        """Return whether there is another map, or equipment that was not known."""
+        return self.profile != known.profile or known.with_equipment_of(self) != known
 
     def to_json(self) -> dict[str, object]:
         """Return it as JSON types."""
@@ -111,12 +155,20 @@ class Identification:
         known = {
             key: value
             for key, value in stored.items()
-            if key in cls.__dataclass_fields__ and key not in ("evidence", "family")
+            if key in cls.__dataclass_fields__
+            and key not in ("evidence", "family", "certainty")
         }
+        guessed = stored.get("guessed")  # by an earlier version
+        certainty = stored.get("certainty")
         evidence = stored.get("evidence")
         return cls(
             **known,  # type: ignore[arg-type]
             family=Family(str(stored["family"])),
+            certainty=Certainty(certainty)
+            if isinstance(certainty, int)
+            else Certainty.GUESSED
+            if guessed
+            else Certainty.NAMED,
             evidence=tuple(
                 Evidence(*(str(item.get(name, "")) for name in Evidence.__slots__))
                 for item in evidence
@@ -172,30 +224,30 @@ async def identify(unit: ModbusUnit, *, profile: str | None = None) -> Identific
     """
     probe = Probe(unit)
     await probe.nameplate()
-    model = await probe.named_model()
-    chosen = model is None and profile is not None
-    if model is None:
-        family = await probe.closest_family() if profile is None else Family(profile)
-        model = Model(family, UNKNOWN_NAME, confirmed=False)
+    model, certainty = await _model(probe, profile)
     if profile is not None and model.family is not Family.SPF:
         probe.note("owner", profile, "chosen by the owner")
     else:
         profile = None
     model = await _with_its_own_block(probe, model, profile)
-    read_as = Family(profile or model.family)
     if model.family in HYBRIDS_AT_3000:
         await probe.name_plates()
-    elif model.family not in _AT_3000 and not {model.family, read_as} & NARROW:
+    elif model.family not in _AT_3000 and not {model.family, profile} & NARROW:
         await probe.accessories_and_serial()
     serial = await probe.serial_number(serial_number_places(model.family))
     if serial is None:
         raise NoSerialNumberError(probe.seen())
+    if certainty is Certainty.CODED and not probe.names_size:
+        # New units keep the short serial number, which was looked at before, empty.
+        model = refined(model, serial[0])
+    read_as = Family(profile or model.family)
     if read_as is Family.SPF:
         await probe.old_plate()
     if not {model.family, read_as} & NARROW:
         await probe.accessories()
     battery = await _has_battery(probe, read_as)
-    if battery and read_as in STORAGE and not (probe.guessed or model.family in NARROW):
+    sure = certainty > Certainty.GUESSED
+    if battery and read_as in STORAGE and sure and model.family not in NARROW:
         await probe.battery_plate()
     return Identification(
         serial_number=serial[0],
@@ -215,13 +267,31 @@ async def identify(unit: ModbusUnit, *, profile: str | None = None) -> Identific
         meter=read_as in _ALWAYS_METERED or probe.word(180) != 0,
         backup_box=read_as in HYBRIDS_AT_3000 and await probe.backup_box(),
         monitored_strings=probe.monitored_strings(),
-        vpp=probe.coded
+        vpp=certainty is Certainty.CODED
         and not {model.family, read_as} & NARROW
         and await probe.speaks_vpp(),
-        guessed=probe.guessed,
-        chosen=chosen,
+        certainty=certainty,
         evidence=tuple(probe.evidence),
     )
+
+
+async def _model(probe: Probe, profile: str | None) -> tuple[Model, Certainty]:
+    """Return the model, by its names or by what it answers, and how sure that is.
+
+    The prefix of the firmware alone is shared by families: an owner's choice beats it, but
+    for an off-grid model.
+    """
+    named = await probe.named_model()
+    if named is not None and named[1] > Certainty.GUESSED:
+        return named
+    off_grid = named is not None and named[0].family is Family.SPF
+    if profile is not None and (not off_grid or profile == Family.SPF):
+        model = Model(Family(profile), UNKNOWN_NAME, confirmed=False)
+        return model, Certainty.CHOSEN
+    if named is not None:
+        return named
+    family = await probe.closest_family()
+    return Model(family, UNKNOWN_NAME, confirmed=False), Certainty.GUESSED
 
 
 async def _with_its_own_block(probe: Probe, model: Model, profile: str | None) -> Model:
@@ -233,9 +303,11 @@ async def _with_its_own_block(probe: Probe, model: Model, profile: str | None) -
         return model
     if profile in HYBRIDS_AT_3000:
         await probe.name_plates()
-    if await probe.has_3000_block():
+    # A lost answer must not make another family of it.
+    if await probe.has_3000_block(may_get_lost=False):
         return model
-    family = Family.V3_PV if await probe.is_of_old_protocol() else Family.TL_X_BASE
+    old = await probe.is_of_old_protocol(may_get_lost=False)
+    family = Family.V3_PV if old else Family.TL_X_BASE
     return replace(model, family=family)
 
 
@@ -243,7 +315,9 @@ async def _has_battery(probe: Probe, family: Family) -> bool:
     """Return whether there is a battery."""
     if family in HYBRIDS_AT_3000:
         return await probe.has_named_battery()
-    return family in _STORAGE_STATE and await probe.has_battery(family)
+    return family in _STORAGE_STATE and await probe.has_battery(
+        family, may_get_lost=False
+    )
 
 
 def _known_strings(family: Family) -> int:

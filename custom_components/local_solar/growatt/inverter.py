@@ -37,6 +37,7 @@ from .battery import VoltageScale, battery_model
 from .derived import Derivation, derivations
 from .equipment import Equipment
 from .identify import HYBRIDS_AT_3000, Identification, read_serial_number
+from .models import Certainty
 from .probe import DEVICE_TYPE_CODE
 from .profiles.catalogue import profile_of
 from .profiles.profile import Part, Profile
@@ -329,10 +330,10 @@ class Inverter:
     def may_touch(self, address: int, count: int) -> bool:
         """Return whether registers may be read at all: off-grid models reset on some.
 
-        A model that is not known for sure might be one.
+        A model that no type code names might be one.
         """
         ranges = self.profile.forbidden
-        if self.identified.guessed or self.identified.chosen:
+        if self.identified.certainty is not Certainty.CODED:
             ranges = (*ranges, *FORBIDDEN)
         last = address + count - 1
         return not any(address <= high and last >= low for low, high in ranges)

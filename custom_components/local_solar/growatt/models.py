@@ -7,7 +7,7 @@ is no reason to refuse a device: ``identify.py`` then looks at what it answers.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum, auto
+from enum import IntEnum, StrEnum, auto
 from typing import Final
 
 
@@ -27,6 +27,19 @@ class Family(StrEnum):
     SPF = auto()
     MAX_TL3 = auto()
     WIT = auto()
+
+
+class Certainty(IntEnum):
+    """How sure it is which family an inverter belongs to; more is surer."""
+
+    GUESSED = 0
+    """Told from what it answers, or from the prefix of its firmware, which others share."""
+    CHOSEN = 1
+    """The owner says so of a model that nothing surer names."""
+    NAMED = 2
+    """The prefix of its serial number says so."""
+    CODED = 3
+    """Its type code says so."""
 
 
 @dataclass(frozen=True, slots=True)

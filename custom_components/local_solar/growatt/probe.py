@@ -25,6 +25,7 @@ from .models import (
     SERIAL_PREFIXES,
     THREE_PHASE,
     V3_CODES,
+    Certainty,
     Family,
     Model,
 )
@@ -83,6 +84,9 @@ _BATTERY_STATE: Final[Mapping[Family, tuple[Place, int, int]]] = {
 """Input registers that tell whether there is a battery: what to read, and where in it
 are its voltage and its state of charge."""
 
+_LEAST_VOLTAGE: Final = 100
+"""What a battery's voltage register holds at least: 10 V, or 1 V where it counts finer."""
+
 STORAGE: Final = frozenset({Family.SPH, Family.SPH_TL3, Family.SPA})
 
 VPP_VERSION: Final = 30099
@@ -111,10 +115,8 @@ class Probe:
         self._image = RegisterImage()
         self._short_answers = False
         self._refused: set[Place] = set()
-        self.guessed = False
-        """Whether the family was told from what the unit answers, for want of a name."""
-        self.coded = False
-        """Whether the type code named the family, which is as sure as it gets."""
+        self.names_size = False
+        """Whether the short serial number has a prefix that is known."""
         self.evidence: list[Evidence] = []
 
     def note(self, source: str, answer: object, meaning: str) -> None:
@@ -181,11 +183,12 @@ class Probe:
             for address, count in _NAMEPLATE_PIECES:
                 await self._read(Space.HOLDING, address, count)
 
-    async def named_model(self) -> Model | None:
+    async def named_model(self) -> tuple[Model, Certainty] | None:
         """Find the model by its names: type code, then serial number and firmware."""
         code = self.word(DEVICE_TYPE_CODE) or 0
         by_code = _of_code(code)
         by_serial = _longest_prefix(SERIAL_PREFIXES, self.text(*SERIAL_SHORT))
+        self.names_size = by_serial is not None
         by_firmware = _longest_prefix(FIRMWARE_PREFIXES, self.text(9, 3))
         self.note(
             "type code (holding 43)", code, by_code.family if by_code else "unknown"
@@ -201,19 +204,21 @@ class Probe:
             by_firmware.family if by_firmware else "unknown prefix",
         )
         if by_code is not None:
-            self.coded = True
-            return _refine(by_code, by_serial)
+            return refined(by_code, self.text(*SERIAL_SHORT)), Certainty.CODED
         if await self.try_to_read(Space.INPUT, 44, 1):
             code = self.word(44, Space.INPUT) or 0
             if (off_grid := _off_grid(code)) is not None:
                 self.note("type code (input 44)", code, off_grid.family)
-                return off_grid
-        return by_serial or by_firmware
+                return off_grid, Certainty.CODED
+        if by_serial is not None:
+            return by_serial, Certainty.NAMED
+        if by_firmware is not None:
+            return by_firmware, Certainty.GUESSED
+        return None
 
     async def closest_family(self) -> Family:
         """Tell the family of an unknown model from the blocks it answers."""
         family = await self._family_by_blocks()
-        self.guessed = True
         self.note("answered blocks", family, "closest family")
         return family
 
@@ -243,15 +248,18 @@ class Probe:
         if not self._short_answers:
             await self.try_to_read(Space.HOLDING, *_SERIAL_AND_BATTERY)
 
-    async def has_3000_block(self) -> bool:
+    async def has_3000_block(self, *, may_get_lost: bool = True) -> bool:
         """Return whether the registers from 3000 on name a serial number."""
-        return await self.try_to_read(Space.HOLDING, *SERIAL_3000) and bool(
-            self.text(*SERIAL_3000)
+        answered = await self.try_to_read(
+            Space.HOLDING, *SERIAL_3000, may_get_lost=may_get_lost
         )
+        return answered and bool(self.text(*SERIAL_3000))
 
-    async def is_of_old_protocol(self) -> bool:
+    async def is_of_old_protocol(self, *, may_get_lost: bool = True) -> bool:
         """Return whether the maker's name stands where the protocol V3 has it."""
-        answered = await self.try_to_read(Space.HOLDING, *_OLD_PLATE)
+        answered = await self.try_to_read(
+            Space.HOLDING, *_OLD_PLATE, may_get_lost=may_get_lost
+        )
         maker = self.text(*_OLD_MAKER) if answered else None
         if maker is not None:
             self.note("maker (holding 59-66)", maker, "protocol V3")
@@ -345,12 +353,18 @@ class Probe:
         """Return whether an input register holds a state of charge."""
         return 0 < (self.word(address, Space.INPUT) or 0) <= FULL
 
-    async def has_battery(self, family: Family) -> bool:
-        """Return whether a battery shows in the registers where ``family`` has it."""
+    async def has_battery(self, family: Family, *, may_get_lost: bool = True) -> bool:
+        """Return whether a battery shows in the registers where ``family`` has it.
+
+        An empty one shows by its voltage.
+        """
         place, voltage, charge = _BATTERY_STATE[family]
-        answered = await self.try_to_read(Space.INPUT, *place)
+        answered = await self.try_to_read(
+            Space.INPUT, *place, may_get_lost=may_get_lost
+        )
         volts = (self.word(voltage, Space.INPUT) or 0) if answered else 0
-        found = answered and bool(volts and self._is_charged(charge))
+        full = self.word(charge, Space.INPUT) or 0
+        found = volts >= _LEAST_VOLTAGE and full <= FULL
         self.note(
             f"battery (input {voltage} and {charge})",
             f"{volts}, {self.word(charge, Space.INPUT)}",
@@ -417,14 +431,15 @@ def _off_grid(code: int) -> Model | None:
     return model if model and model.family is Family.SPF else None
 
 
-def _refine(by_code: Model, by_serial: Model | None) -> Model:
-    """Take the serial number's word for sizes and variants that share a type code."""
+def refined(model: Model, serial_number: str | None) -> Model:
+    """Take a serial number's word for sizes and variants that share a type code."""
+    by_serial = _longest_prefix(SERIAL_PREFIXES, serial_number)
     if by_serial is not None and (
-        by_serial.family is by_code.family
-        or {by_serial.family, by_code.family} == {Family.MIN_TL_XH, Family.MIN_TL_XH_US}
+        by_serial.family is model.family
+        or {by_serial.family, model.family} == {Family.MIN_TL_XH, Family.MIN_TL_XH_US}
     ):
         return by_serial
-    return by_code
+    return model
 
 
 def _longest_prefix(prefixes: Mapping[str, Model], text: str | None) -> Model | None:

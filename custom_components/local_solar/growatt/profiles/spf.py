@@ -419,7 +419,7 @@ _BATTERY_HOLDING: Final[tuple[Register, ...]] = (
                 never_write=BATTERY_DAMAGE, note="as 37"),
 
     # Feeding into the grid
-    holding_row(118, U16, "battery_feed_enable", "Feed into the grid", Q.FLAG, 1, OFFERED,
+    holding_row(118, U16, "battery_feed_enable", "Discharge into the grid", Q.FLAG, 1, OFFERED,
                 options=NO_YES, setting=CHOICE),
     holding_row(120, U16, "battery_feed_current", "Feed current limit", Q.CURRENT, 1, OFFERED,
                 setting=limits(0, 280, 1, found=(0, 400)),
