@@ -97,3 +97,17 @@ async def entry(hass: HomeAssistant, unit: Writable) -> MockConfigEntry:
 def device(hass: HomeAssistant, entry: MockConfigEntry) -> dr.DeviceEntry:
     """The inverter."""
     return device_of(hass, entry)
+
+
+# -- an inverter that is simulated: there is no line whose pace must be kept -------------
+
+
+@pytest.fixture
+def no_pauses() -> Iterator[None]:
+    """Leave no quiet time between messages until an option says otherwise."""
+    package = "custom_components.local_solar"
+    with (
+        patch(f"{package}.flows.growatt.DEFAULT_SPACING", 0),
+        patch(f"{package}.coordinators.growatt.DEFAULT_SPACING", 0),
+    ):
+        yield
