@@ -4,8 +4,9 @@ What Home Assistant shows is held against what pymodbus reads from the same simu
 that no mistake in the integration's own decoding can hide on both sides.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, override
@@ -31,7 +32,7 @@ from simulators.requests import Request
 
 from .common import DATASETS, poll_all
 from .flows.common import go_on, more, open_form
-from .simulators.clients import tcp_client
+from .simulators.clients import PATIENCE, tcp_client
 
 HOST: Final = "127.0.0.1"
 UNIT: Final = 1
@@ -41,6 +42,9 @@ NAMES: Final = tuple(sorted(path.stem for path in DATASETS.glob("*.json")))
 
 MORNING: Final = datetime(2026, 6, 21, 8, 30, 30)
 """There is sun for the house, and what is left charges a battery."""
+
+LATE_MORNING: Final = datetime(2026, 6, 21, 9, 40, 30)
+"""Some of it is sold as well."""
 
 WRITING_ON: Final = {CONF_WRITE_ACCESS: WRITE_CONFIRM}
 
@@ -68,10 +72,34 @@ class WatchedSimulator(GrowattSimulator):
         self._connections.add(connection)
         super().receive(connection, unit, transaction, octets)
 
-    @property
-    def is_connected(self) -> bool:
-        """Whether a client that has ever asked something could go on."""
-        return any(connection.open for connection in self._connections)
+    async def async_wait_until_alone(self) -> None:
+        """Wait until all who ever asked something have gone. Raises ``TimeoutError``."""
+        async with asyncio.timeout(PATIENCE):
+            while any(connection.open for connection in self._connections):
+                await asyncio.sleep(0)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another program that reads the inverter, with another library."""
+
+    client: AsyncModbusTcpClient
+
+    async def holding(self, address: int, count: int = 1) -> list[int]:
+        """Return holding registers."""
+        answer = await self.client.read_holding_registers(
+            address, count=count, device_id=UNIT
+        )
+        assert not answer.isError(), answer
+        return list(answer.registers)
+
+    async def input(self, address: int, count: int = 1) -> list[int]:
+        """Return input registers."""
+        answer = await self.client.read_input_registers(
+            address, count=count, device_id=UNIT
+        )
+        assert not answer.isError(), answer
+        return list(answer.registers)
 
 
 @dataclass
@@ -177,27 +205,12 @@ class Home:
         """The writes that were asked for so far."""
         return [each for each in self.simulator.requests if each.function in _WRITES]
 
-    def peer(self) -> AbstractAsyncContextManager[AsyncModbusTcpClient]:
+    @asynccontextmanager
+    async def peer(self) -> AsyncIterator[Peer]:
         """Connect another program to the inverter."""
-        return tcp_client(self.port)
+        async with tcp_client(self.port) as client:
+            yield Peer(client)
 
-    async def holding(self, address: int, count: int = 1) -> list[int]:
-        """Return holding registers as another program reads them."""
-        async with self.peer() as client:
-            answer = await client.read_holding_registers(
-                address, count=count, device_id=UNIT
-            )
-        assert not answer.isError(), answer
-        return list(answer.registers)
-
-    async def input(self, address: int, count: int = 1) -> list[int]:
-        """Return input registers as another program reads them."""
-        async with self.peer() as client:
-            answer = await client.read_input_registers(
-                address, count=count, device_id=UNIT
-            )
-        assert not answer.isError(), answer
-        return list(answer.registers)
 
 
 @asynccontextmanager
@@ -209,6 +222,8 @@ async def home_with(
     sleeps: bool = False,
 ) -> AsyncIterator[Home]:
     """Start an inverter, and add it by its address as an owner does."""
+    # Keeping track of where each task was made takes five times as long as what they do.
+    asyncio.get_running_loop().set_debug(False)
     async with WatchedSimulator(dataset, at=at, sleeps=sleeps) as simulator:
         port = await simulator.start_tcp(HOST)
         form = await open_form(hass, "growatt_tcp")
