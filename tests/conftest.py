@@ -5,6 +5,7 @@
 import custom_components  # noqa: F401  # isort: skip
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from unittest.mock import PropertyMock, patch
 
@@ -110,4 +111,11 @@ def no_pauses() -> Iterator[None]:
         patch(f"{package}.flows.growatt.DEFAULT_SPACING", 0),
         patch(f"{package}.coordinators.growatt.DEFAULT_SPACING", 0),
     ):
+        yield
+
+
+@pytest.fixture
+def unrationed() -> Iterator[None]:
+    """Let flash be written again at once."""
+    with patch("custom_components.local_solar.write_budget.SPACING", timedelta()):
         yield

@@ -23,6 +23,7 @@ from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant, State
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import entity_registry as er
+from homeassistant.util.json import JsonObjectType
 from simulators.clock import SimulatedClock
 from simulators.datasets import Dataset, Table
 from simulators.growatt import GrowattSimulator, GrowattUnit
@@ -33,6 +34,7 @@ from simulators.requests import Request
 from .common import DATASETS, poll_all
 from .flows.common import go_on, more, open_form
 from .simulators.clients import PATIENCE, tcp_client
+from .writing_helpers import act, device_of
 
 HOST: Final = "127.0.0.1"
 UNIT: Final = 1
@@ -54,11 +56,18 @@ _WRITES: Final = (6, 16)
 class WatchedSimulator(GrowattSimulator):
     """Knows who is connected. Silent units are told as by a gateway: nobody waits."""
 
-    def __init__(self, dataset: Dataset | str, *, at: datetime, sleeps: bool) -> None:
-        """Be one living inverter, at a time that stands still."""
+    def __init__(
+        self,
+        dataset: Dataset | str,
+        *,
+        at: datetime = MORNING,
+        sleeps: bool = False,
+        lives: bool = True,
+    ) -> None:
+        """Be one inverter, living at a time that stands still, or not at all."""
         super().__init__(
             {UNIT: dataset},
-            mutate=True,
+            mutate=lives,
             clock=SimulatedClock(at, speed=0),
             sleeps=sleeps,
             unknown_unit=UnknownUnit.GATEWAY,
@@ -212,7 +221,6 @@ class Home:
             yield Peer(client)
 
 
-
 @asynccontextmanager
 async def home_with(
     hass: HomeAssistant,
@@ -221,10 +229,20 @@ async def home_with(
     at: datetime = MORNING,
     sleeps: bool = False,
 ) -> AsyncIterator[Home]:
-    """Start an inverter, and add it by its address as an owner does."""
+    """Start a living inverter, and add it by its address as an owner does."""
+    simulator = WatchedSimulator(dataset, at=at, sleeps=sleeps)
+    async with home_of(hass, simulator) as home:
+        yield home
+
+
+@asynccontextmanager
+async def home_of(
+    hass: HomeAssistant, simulator: WatchedSimulator
+) -> AsyncIterator[Home]:
+    """Start a simulator, and add its inverter by its address as an owner does."""
     # Keeping track of where each task was made takes five times as long as what they do.
     asyncio.get_running_loop().set_debug(False)
-    async with WatchedSimulator(dataset, at=at, sleeps=sleeps) as simulator:
+    async with simulator:
         port = await simulator.start_tcp(HOST)
         form = await open_form(hass, "growatt_tcp")
         result = await go_on(hass, form, {"host": HOST, "port": port, **more()})
@@ -237,3 +255,13 @@ async def home_with(
         finally:
             await hass.config_entries.async_unload(home.entry.entry_id)
             await hass.async_block_till_done()
+
+
+async def set_slot(
+    home: Home, slot: int, *, battery: bool = False, **parts: object
+) -> JsonObjectType:
+    """Set a time slot with a confirmation, and return what became of it."""
+    device = device_of(home.hass, home.entry, battery=battery)
+    return await act(
+        home.hass, "set_time_slot", device, slot=slot, confirm=True, **parts
+    )

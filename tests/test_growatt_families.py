@@ -232,7 +232,9 @@ async def test_entities(
 
 def table(home: Home) -> str:
     """Return the entities: id, device, whether it is enabled, unit, state class."""
-    battery = device_of(home.hass, home.entry, battery=True) if has_battery(home) else None
+    battery = (
+        device_of(home.hass, home.entry, battery=True) if has_battery(home) else None
+    )
     rows = [
         (
             entity.entity_id,
@@ -413,7 +415,10 @@ def _at(address: int, warning_at: int) -> tuple[Trouble, Trouble]:
     """Return a fault and a warning of Protocol II."""
     return (
         Trouble(
-            words={address: 302}, says="Grid missing", code=302, shown={"fault": "no_grid"}
+            words={address: 302},
+            says="Grid missing",
+            code=302,
+            shown={"fault": "no_grid"},
         ),
         Trouble(
             words={warning_at: 401},
