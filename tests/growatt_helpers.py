@@ -202,8 +202,9 @@ class Home:
         await self.hass.async_block_till_done()
 
     async def let_write(self) -> None:
-        """Switch writing on, as the owner does."""
+        """Switch writing on, as the owner does, and wait for the controls."""
         await self.set_options(**WRITING_ON)
+        await self.poll()
 
     def put(self, table: Table, words: Mapping[int, int]) -> None:
         """Let registers hold words, whatever the inverter would say to that."""
@@ -257,11 +258,9 @@ async def home_of(
             await hass.async_block_till_done()
 
 
-async def set_slot(
-    home: Home, slot: int, *, battery: bool = False, **parts: object
-) -> JsonObjectType:
+async def set_slot(home: Home, slot: int, **parts: object) -> JsonObjectType:
     """Set a time slot with a confirmation, and return what became of it."""
-    device = device_of(home.hass, home.entry, battery=battery)
+    device = device_of(home.hass, home.entry)
     return await act(
         home.hass, "set_time_slot", device, slot=slot, confirm=True, **parts
     )

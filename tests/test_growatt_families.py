@@ -104,7 +104,7 @@ def test_every_dataset_has_an_identity() -> None:
 
 @pytest.mark.parametrize("dataset", NAMES)
 async def test_family_works_from_the_form_to_the_unloading(
-    hass: HomeAssistant, dataset: str
+    hass: HomeAssistant, snapshot: SnapshotAssertion, dataset: str
 ) -> None:
     expected = IDENTITIES[dataset]
     async with home_with(hass, dataset) as home:
@@ -124,6 +124,7 @@ async def test_family_works_from_the_form_to_the_unloading(
         assert requests_of_the_form(home) <= MOST_REQUESTS
         assert not issues(hass)
         assert_devices(home, expected)
+        assert table(home) == snapshot
         # The end of a command is known from the second poll on: see the test below.
         await home.poll()
         assert home.missing() == {}
@@ -155,6 +156,14 @@ async def test_end_of_a_command_is_known_after_the_first_refresh(
 ) -> None:
     async with home_with(hass, dataset) as home:
         assert home.missing() == {}
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the title puts the maker before a model that begins with it"
+)
+async def test_unknown_model_names_its_maker_once(hass: HomeAssistant) -> None:
+    async with home_with(hass, "base_5000") as home:
+        assert home.entry.title.count("Growatt") == 1
 
 
 def assert_devices(home: Home, expected: Identity) -> None:
@@ -220,14 +229,6 @@ async def test_all_that_is_offered_can_be_shown(
 
 
 # -- entities -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dataset", NAMES)
-async def test_entities(
-    hass: HomeAssistant, snapshot: SnapshotAssertion, dataset: str
-) -> None:
-    async with home_with(hass, dataset) as home:
-        assert table(home) == snapshot
 
 
 def table(home: Home) -> str:
