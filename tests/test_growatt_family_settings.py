@@ -130,7 +130,7 @@ def everyday(home: Home) -> set[str]:
 
 
 @pytest.mark.parametrize("dataset", [name for name in NAMES if CHANGES[name]])
-async def test_every_everyday_setting_is_changed_and_changed_back(
+async def test_every_everyday_setting_is_changed_within_its_limits_and_back(
     hass: HomeAssistant, dataset: str
 ) -> None:
     async with home_with(hass, dataset) as home, home.peer() as peer:
@@ -162,36 +162,34 @@ async def test_every_everyday_setting_is_changed_and_changed_back(
             assert result["outcome"] == "written", change
             back = old if change.back is None else change.back
             assert await peer.holding(change.address) == [back], change
+            await assert_limits_are_told(home, device, change)
         assert not issues(hass)
 
 
-@pytest.mark.parametrize("dataset", [name for name in NAMES if CHANGES[name]])
-async def test_values_beyond_the_limits_are_refused_with_the_limits(
-    hass: HomeAssistant, dataset: str
+async def assert_limits_are_told(
+    home: Home, device: dr.DeviceEntry, change: Change
 ) -> None:
-    async with home_with(hass, dataset) as home:
-        await home.let_write()
-        device = device_of(hass, home.entry)
-        for change in CHANGES[dataset]:
-            if change.limits is None:
-                continue
-            low, high = change.limits
-            for value in (low - 1, high + 1):
-                err = await refused(
-                    act(
-                        hass,
-                        "set_register",
-                        device,
-                        register=change.key,
-                        value=value,
-                        confirm=True,
-                    )
-                )
-                assert isinstance(err, ServiceValidationError)
-                assert err.translation_key == "value_out_of_range"
-                assert f"{low:g}" in str(err)
-                assert f"{high:g}" in str(err)
-        assert not home.writes
+    """Check that values beyond the limits are refused with the limits, and not sent."""
+    if change.limits is None:
+        return
+    low, high = change.limits
+    written = len(home.writes)
+    for value in (low - 1, high + 1):
+        err = await refused(
+            act(
+                home.hass,
+                "set_register",
+                device,
+                register=change.key,
+                value=value,
+                confirm=True,
+            )
+        )
+        assert isinstance(err, ServiceValidationError)
+        assert err.translation_key == "value_out_of_range"
+        assert f"{low:g}" in str(err)
+        assert f"{high:g}" in str(err)
+    assert len(home.writes) == written
 
 
 # -- who may not be changed -----------------------------------------------------------
