@@ -5,6 +5,7 @@
 import custom_components  # noqa: F401  # isort: skip
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from unittest.mock import PropertyMock, patch
 
@@ -97,3 +98,24 @@ async def entry(hass: HomeAssistant, unit: Writable) -> MockConfigEntry:
 def device(hass: HomeAssistant, entry: MockConfigEntry) -> dr.DeviceEntry:
     """The inverter."""
     return device_of(hass, entry)
+
+
+# -- an inverter that is simulated: there is no line whose pace must be kept -------------
+
+
+@pytest.fixture
+def no_pauses() -> Iterator[None]:
+    """Leave no quiet time between messages until an option says otherwise."""
+    package = "custom_components.local_solar"
+    with (
+        patch(f"{package}.flows.growatt.DEFAULT_SPACING", 0),
+        patch(f"{package}.coordinators.growatt.DEFAULT_SPACING", 0),
+    ):
+        yield
+
+
+@pytest.fixture
+def unrationed() -> Iterator[None]:
+    """Let flash be written again at once."""
+    with patch("custom_components.local_solar.write_budget.SPACING", timedelta()):
+        yield
