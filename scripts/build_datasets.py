@@ -23,7 +23,7 @@ from custom_components.local_solar.growatt.profiles.catalogue import profile_of 
 from custom_components.local_solar.growatt.profiles.profile import Part  # noqa: E402
 from custom_components.local_solar.modbus.codecs import Bits, Integer  # noqa: E402
 from custom_components.local_solar.modbus.register import Register  # noqa: E402
-from custom_components.local_solar.points import Value  # noqa: E402
+from custom_components.local_solar.points import Quantity, Value  # noqa: E402
 from simulators.clock import SimulatedClock  # noqa: E402
 from simulators.datasets import SHIPPED, Dataset, Table  # noqa: E402
 from simulators.mutation import Mutation, counted, put  # noqa: E402
@@ -245,6 +245,8 @@ class Made:
         for row in self.rows:
             if row.point.setting is not None and not row.part_of:
                 self._settle(row)
+        for row in self.rows:
+            self._give_state(row)
         self.words[Table.HOLDING] |= self._counts()
         for key, value in self._plate().items():
             self.put(key, value)
@@ -300,6 +302,18 @@ class Made:
         if isinstance(held, int | float) and (low or 0) <= held <= (high or held):
             return
         self._put(row, low if low is not None else 0)
+
+    def _give_state(self, row: Register) -> None:
+        """Give a row of states one of them, if 0 is none."""
+        words = self.words[Table(row.space.value)]
+        held = [words.get(at, 0) for at in range(row.address, row.end)]
+        if (
+            row.point.quantity is Quantity.STATE
+            and not any(held)
+            and row.decode(held) is None
+            and row.point.options
+        ):
+            put(words, row, row.point.options[0])
 
     def _counts(self) -> dict[int, int]:
         """Return the words that say how much there is of what."""

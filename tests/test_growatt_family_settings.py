@@ -278,28 +278,12 @@ async def test_known_model_with_another_map_may_only_be_looked_at(
         assert not home.writes
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the registry still has them as disabled sensors when the first refresh asks it",
-)
 async def test_controls_are_there_as_soon_as_writing_is_switched_on(
     hass: HomeAssistant,
 ) -> None:
     async with home_with(hass, "spf_5000es") as home:
         await home.set_options(**WRITING_ON)
         assert home.missing() == {}
-
-
-@pytest.mark.xfail(
-    strict=True, reason="what the new map does not have stays in the registry"
-)
-async def test_controls_that_another_map_lacks_are_forgotten(
-    hass: HomeAssistant,
-) -> None:
-    async with home_with(hass, "min_5000tl_x") as home:
-        await home.let_write()
-        await home.set_options(profile="tl_x_base", **WRITING_ON)
-        assert not {entity.domain for entity in home.entities} & set(CONTROLS)
 
 
 # -- time slots -----------------------------------------------------------------------

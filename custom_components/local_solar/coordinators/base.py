@@ -34,6 +34,7 @@ from ..points import (
     Value,
     Visibility,
 )
+from ..quantities import platform
 from ..registers import RegisterDump, RegisterReading
 from ..write_gate import Driver
 from ..writing import Writing, wrong_device_issue
@@ -234,19 +235,26 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
             return set(self.async_contexts())
         registry = er.async_get(self.hass)
         known = {
-            entity.unique_id: entity.disabled_by is None
+            (entity.domain, entity.unique_id): entity.disabled_by is None
             for entity in er.async_entries_for_config_entry(
                 registry, self.config_entry.entry_id
             )
         }
+        enabled = {unique for (_, unique), is_enabled in known.items() if is_enabled}
         return {
             (device.identity.id, point.key)
             for device, point in self.points()
-            if known.get(
-                unique_id((device.identity.id, point.key)),
-                self.is_enabled_at_first(point),
+            if (unique := unique_id((device.identity.id, point.key))) in enabled
+            # A sensor that becomes a control leaves the registry soon.
+            or (
+                (self._platform(point), unique) not in known
+                and self.is_enabled_at_first(point)
             )
         }
+
+    def _platform(self, point: Point) -> str | None:
+        """Return the platform that shows a point, ``None`` if none does."""
+        return platform(point, may_write=self.may_write)
 
     def is_enabled_at_first(self, point: Point) -> bool:
         """Return whether the entity of a point is enabled before the owner says so."""
