@@ -248,27 +248,26 @@ async def test_discharge_is_less_than_0(
     assert unit.command == [1, 1440, 0x10000 - 100]
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"power": 101},
-        {"power": -101},
-        {"power": 50.5},
-        {"power": True},
-        {"power": "much"},
-        {"duration": 0},
-        {"duration": -5},
-        {"duration": 1441},
-        {"duration": 0.5},
-        {"duration": None},
-    ],
-    ids=str,
+BEYOND_THE_LIMITS: Final[tuple[dict[str, Any], ...]] = (
+    {"power": 101},
+    {"power": -101},
+    {"power": 50.5},
+    {"power": True},
+    {"power": "much"},
+    {"duration": 0},
+    {"duration": -5},
+    {"duration": 1441},
+    {"duration": 0.5},
+    {"duration": None},
 )
+
+
 async def test_what_is_beyond_the_limits_is_refused(
-    hass: HomeAssistant, unit: VppUnit, battery: dr.DeviceEntry, wrong: dict[str, Any]
+    hass: HomeAssistant, unit: VppUnit, battery: dr.DeviceEntry
 ) -> None:
-    with pytest.raises(probatio.Invalid):
-        await act(hass, "control_battery", battery, **{**HALF_AN_HOUR, **wrong})
+    for wrong in BEYOND_THE_LIMITS:
+        with pytest.raises(probatio.Invalid):
+            await act(hass, "control_battery", battery, **{**HALF_AN_HOUR, **wrong})
     assert not unit.writes
 
 
