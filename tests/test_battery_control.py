@@ -35,7 +35,7 @@ from custom_components.local_solar.const import (
     WRITE_CONFIRM,
     WRITE_DISABLED,
 )
-from custom_components.local_solar.growatt.identify import Probe
+from custom_components.local_solar.growatt.probe import Probe
 from custom_components.local_solar.logbook import describe_write
 from custom_components.local_solar.writing import EVENT_WRITE
 from homeassistant.config_entries import ConfigEntryDisabler, ConfigEntryState
@@ -462,7 +462,7 @@ async def test_crash_in_the_middle_of_a_change_leaves_no_command_that_is_not_our
     at_the_crash: list[Any] = []
     place = f"{STORE}.{commanded.entry_id}"
     unit.after_write = lambda: at_the_crash.append(dict(hass_storage[place]))
-    await act(hass, "control_battery", battery, power=10, duration=60, confirm=True)
+    await act(hass, "control_battery", battery, power=10, duration=10, confirm=True)
     await hass.config_entries.async_unload(commanded.entry_id)
     hass_storage[place] = at_the_crash[0]
     unit.holding.update({REMOTE + 1: 30, REMOTE + 2: 10})
