@@ -1,5 +1,6 @@
 """Commands to a battery in Home Assistant: whatever happens, the battery is given back."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import count
@@ -10,6 +11,7 @@ from unittest.mock import patch
 from freezegun.api import FrozenDateTimeFactory
 from hypothesis import HealthCheck, given, settings, strategies as st
 from modbus_connection import IllegalFunctionError, ModbusTimeoutError
+from modbus_connection.mock import WriteEvent
 import probatio
 import pytest
 from pytest_homeassistant_custom_component.common import (
@@ -23,17 +25,21 @@ from custom_components.local_solar.battery_control import (
     PATIENCE,
     THROUGH,
     BatteryControl,
+    command_replaced_issue,
     not_released_issue,
 )
 from custom_components.local_solar.const import (
     CONF_IDENTIFICATION,
+    CONF_PROFILE,
     CONF_WRITE_ACCESS,
     WRITE_CONFIRM,
     WRITE_DISABLED,
 )
+from custom_components.local_solar.growatt.probe import Probe
 from custom_components.local_solar.logbook import describe_write
 from custom_components.local_solar.writing import EVENT_WRITE
-from homeassistant.config_entries import ConfigEntryDisabler
+from homeassistant.config_entries import ConfigEntryDisabler, ConfigEntryState
+from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant, State
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import device_registry as dr, issue_registry as ir
@@ -49,6 +55,7 @@ from .common import (
     coordinator_of,
     make_entry,
     pass_time,
+    setup_state,
     state_of,
 )
 from .simulated import VPP
@@ -67,6 +74,14 @@ START: Final = [(AUTHORITY, [1]), (REMOTE, [1, 30, 50])]
 END: Final = [(REMOTE, [0]), (AUTHORITY, [0])]
 
 
+@pytest.fixture(autouse=True)
+def few_entities() -> Iterator[None]:
+    """Set up no entities but those that are looked at here: most of the time goes there."""
+    platforms = (Platform.SENSOR, Platform.SWITCH)
+    with patch("custom_components.local_solar.PLATFORMS", platforms):
+        yield
+
+
 class VppUnit(Writable):
     """A unit with the VPP protocol, which minds its rules."""
 
@@ -74,6 +89,10 @@ class VppUnit(Writable):
         """Have the protocol, and no command."""
         super().__init__(TL_XH)
         self.holding.update(VPP)
+        self.most_power = 100
+        """It takes a command to charge with more, and keeps this."""
+        self.one_by_one = False
+        """Whether it takes no words with function 16."""
 
     def _check(self, address: int, words: list[int]) -> None:
         held = {at: word for at, word in self.holding.items() if isinstance(word, int)}
@@ -89,8 +108,17 @@ class VppUnit(Writable):
 
     @override
     async def write_registers(self, address: int, values: list[int]) -> None:
+        if self.one_by_one:
+            raise IllegalFunctionError
         self._check(address, values)
         await super().write_registers(address, values)
+
+    @override
+    def _note(self, event: WriteEvent) -> None:
+        charges = self.holding[REMOTE + 2]
+        if isinstance(charges, int) and self.most_power < charges <= 100:
+            self.holding[REMOTE + 2] = self.most_power
+        super()._note(event)
 
     @property
     def has_control(self) -> bool:
@@ -220,27 +248,26 @@ async def test_discharge_is_less_than_0(
     assert unit.command == [1, 1440, 0x10000 - 100]
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"power": 101},
-        {"power": -101},
-        {"power": 50.5},
-        {"power": True},
-        {"power": "much"},
-        {"duration": 0},
-        {"duration": -5},
-        {"duration": 1441},
-        {"duration": 0.5},
-        {"duration": None},
-    ],
-    ids=str,
+BEYOND_THE_LIMITS: Final[tuple[dict[str, Any], ...]] = (
+    {"power": 101},
+    {"power": -101},
+    {"power": 50.5},
+    {"power": True},
+    {"power": "much"},
+    {"duration": 0},
+    {"duration": -5},
+    {"duration": 1441},
+    {"duration": 0.5},
+    {"duration": None},
 )
+
+
 async def test_what_is_beyond_the_limits_is_refused(
-    hass: HomeAssistant, unit: VppUnit, battery: dr.DeviceEntry, wrong: dict[str, Any]
+    hass: HomeAssistant, unit: VppUnit, battery: dr.DeviceEntry
 ) -> None:
-    with pytest.raises(probatio.Invalid):
-        await act(hass, "control_battery", battery, **{**HALF_AN_HOUR, **wrong})
+    for wrong in BEYOND_THE_LIMITS:
+        with pytest.raises(probatio.Invalid):
+            await act(hass, "control_battery", battery, **{**HALF_AN_HOUR, **wrong})
     assert not unit.writes
 
 
@@ -385,6 +412,67 @@ async def test_change_of_which_nobody_knows_the_outcome_ends_the_command(
     assert not unit.has_control
 
 
+async def test_battery_is_given_back_if_the_inverter_limits_what_it_was_told(
+    hass: HomeAssistant,
+    unit: VppUnit,
+    entry: MockConfigEntry,
+    battery: dr.DeviceEntry,
+    freezer: FrozenDateTimeFactory,
+    hass_storage: dict[str, Any],
+) -> None:
+    unit.most_power = 40
+    err = await refused(act(hass, "control_battery", battery, **HALF_AN_HOUR))
+    assert err.translation_key == "holds_other_value"
+    assert unit.command == [1, 30, 40]
+    await pass_time(hass, freezer, 0)
+    assert unit.written == START + END
+    assert not kept(hass_storage, entry)
+    assert not issues(hass)
+
+
+async def test_battery_is_given_back_if_a_change_was_written_in_part(
+    hass: HomeAssistant,
+    unit: VppUnit,
+    entry: MockConfigEntry,
+    battery: dr.DeviceEntry,
+    freezer: FrozenDateTimeFactory,
+    hass_storage: dict[str, Any],
+) -> None:
+    unit.one_by_one = True
+    await act(hass, "control_battery", battery, power=50, duration=60, confirm=True)
+    unit.fail_write(REMOTE + 1, ModbusTimeoutError("no answer"))
+    await refused(
+        act(hass, "control_battery", battery, power=-20, duration=10, confirm=True)
+    )
+    assert unit.command == [1, 60, 0x10000 - 20]
+    await pass_time(hass, freezer, 0)
+    assert unit.command[0] == 0
+    assert not unit.has_control
+    assert not kept(hass_storage, entry)
+
+
+async def test_crash_in_the_middle_of_a_change_leaves_no_command_that_is_not_ours(
+    hass: HomeAssistant,
+    unit: VppUnit,
+    commanded: MockConfigEntry,
+    battery: dr.DeviceEntry,
+    freezer: FrozenDateTimeFactory,
+    hass_storage: dict[str, Any],
+) -> None:
+    at_the_crash: list[Any] = []
+    place = f"{STORE}.{commanded.entry_id}"
+    unit.after_write = lambda: at_the_crash.append(dict(hass_storage[place]))
+    await act(hass, "control_battery", battery, power=10, duration=10, confirm=True)
+    await hass.config_entries.async_unload(commanded.entry_id)
+    hass_storage[place] = at_the_crash[0]
+    unit.holding.update({REMOTE + 1: 30, REMOTE + 2: 10})
+    freezer.tick(timedelta(hours=2))
+    await hass.config_entries.async_setup(commanded.entry_id)
+    await pass_time(hass, freezer, 0)
+    assert not unit.has_control
+    assert not issues(hass)
+
+
 # -- ending ---------------------------------------------------------------------------
 
 
@@ -466,6 +554,42 @@ async def test_command_of_somebody_else_is_left_alone(
     assert not unit.writes
     assert unit.has_control
     assert not kept(hass_storage, commanded)
+    (issue,) = issues(hass)
+    assert issue.issue_id == command_replaced_issue(commanded)
+    assert issue.is_persistent
+
+
+async def test_command_of_somebody_else_that_needs_no_control_of_ours_is_no_issue(
+    hass: HomeAssistant,
+    unit: VppUnit,
+    entry: MockConfigEntry,
+    battery: dr.DeviceEntry,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    unit.holding[AUTHORITY] = 1
+    await act(hass, "control_battery", battery, **HALF_AN_HOUR)
+    unit.holding[REMOTE + 2] = 99
+    await pass_time(hass, freezer, 1801)
+    assert unit.written == START[1:]
+    assert not issues(hass)
+
+
+async def test_control_that_was_left_to_another_command_goes_with_the_next_one(
+    hass: HomeAssistant,
+    unit: VppUnit,
+    commanded: MockConfigEntry,
+    battery: dr.DeviceEntry,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    unit.holding[REMOTE + 2] = 99
+    await pass_time(hass, freezer, 1801)
+    unit.fail_write(REMOTE, IllegalFunctionError())
+    await refused(act(hass, "control_battery", battery, **HALF_AN_HOUR))
+    assert issues(hass), "a command that was refused mends nothing"
+    unit.fail_write(REMOTE, None)
+    await act(hass, "control_battery", battery, **HALF_AN_HOUR)
+    await pass_time(hass, freezer, 1801)
+    assert not unit.has_control
     assert not issues(hass)
 
 
@@ -700,6 +824,72 @@ async def test_entry_that_is_disabled_ends_the_command_before(
         commanded.entry_id, ConfigEntryDisabler.USER
     )
     assert unit.written == END
+    assert not issues(hass)
+
+
+async def test_owner_is_told_if_an_entry_is_disabled_that_does_not_answer(
+    hass: HomeAssistant,
+    unit: VppUnit,
+    commanded: MockConfigEntry,
+    freezer: FrozenDateTimeFactory,
+    hass_storage: dict[str, Any],
+) -> None:
+    unit.fall_silent()
+    await hass.config_entries.async_set_disabled_by(
+        commanded.entry_id, ConfigEntryDisabler.USER
+    )
+    assert [issue.issue_id for issue in issues(hass)] == [not_released_issue(commanded)]
+    assert kept(hass_storage, commanded)
+    unit.answer()
+    freezer.tick(timedelta(hours=1))
+    await hass.config_entries.async_set_disabled_by(commanded.entry_id, None)
+    await pass_time(hass, freezer, 0)
+    assert not unit.has_control
+    assert not issues(hass)
+
+
+async def choose_map_without_vpp(
+    hass: HomeAssistant, entry: MockConfigEntry, unit: VppUnit
+) -> None:
+    """Let the owner choose another register map, as which the unit takes no commands."""
+    hass.config_entries.async_update_entry(
+        entry, options={**entry.options, CONF_PROFILE: "sph"}
+    )
+    with patch.object(Probe, "speaks_vpp", return_value=False):
+        await hass.config_entries.async_reload(entry.entry_id)
+        await hass.async_block_till_done()
+
+
+async def test_register_map_that_is_changed_ends_the_command_before(
+    hass: HomeAssistant,
+    unit: VppUnit,
+    commanded: MockConfigEntry,
+    hass_storage: dict[str, Any],
+) -> None:
+    await choose_map_without_vpp(hass, commanded, unit)
+    assert unit.written == END
+    assert not kept(hass_storage, commanded)
+    assert not issues(hass)
+
+
+@pytest.mark.parametrize("after", [0.0, 1800.0 + PATIENCE.total_seconds()])
+async def test_owner_is_told_of_a_set_up_that_fails_while_a_command_is_overdue(
+    hass: HomeAssistant,
+    unit: VppUnit,
+    link: Link,
+    commanded: MockConfigEntry,
+    freezer: FrozenDateTimeFactory,
+    after: float,
+) -> None:
+    await hass.config_entries.async_unload(commanded.entry_id)
+    link.go_down(ConnectionRefusedError(111, "refused"))
+    freezer.tick(timedelta(seconds=after))
+    await hass.config_entries.async_setup(commanded.entry_id)
+    assert setup_state(commanded) is ConfigEntryState.SETUP_RETRY
+    assert [issue.issue_id for issue in issues(hass)] == (
+        [not_released_issue(commanded)] if after else []
+    )
+    assert unit.has_control
 
 
 @pytest.mark.parametrize("is_loaded", [True, False])
@@ -765,7 +955,6 @@ async def test_command_of_a_battery_that_is_no_longer_known_is_told(
     hass: HomeAssistant,
     unit: VppUnit,
     commanded: MockConfigEntry,
-    freezer: FrozenDateTimeFactory,
     hass_storage: dict[str, Any],
 ) -> None:
     await hass.config_entries.async_unload(commanded.entry_id)
@@ -774,9 +963,8 @@ async def test_command_of_a_battery_that_is_no_longer_known_is_told(
     hass.config_entries.async_update_entry(
         commanded, data={**commanded.data, CONF_IDENTIFICATION: identification}
     )
-    freezer.tick(timedelta(hours=3))
     await hass.config_entries.async_setup(commanded.entry_id)
-    await pass_time(hass, freezer, 0)
+    await hass.async_block_till_done()
     assert [issue.issue_id for issue in issues(hass)] == [not_released_issue(commanded)]
     assert kept(hass_storage, commanded)
 
@@ -795,6 +983,8 @@ STEPS: Final = st.lists(
         st.tuples(st.just("silent"), st.just(0)),
         st.tuples(st.just("answer"), st.just(0)),
         st.tuples(st.just("lose"), st.integers(1, 4)),
+        st.tuples(st.just("limit"), st.integers(1, 100)),
+        st.tuples(st.just("one by one"), st.integers(0, 1)),
         st.tuples(st.just("disable"), st.just(0)),
         st.tuples(st.just("enable"), st.just(0)),
     ),
@@ -838,6 +1028,10 @@ class Story:
                 self.unit.answer()
             case "lose":
                 self._lose(number)
+            case "limit":
+                self.unit.most_power = number
+            case "one by one":
+                self.unit.one_by_one = bool(number)
             case "disable" | "enable":
                 access = WRITE_CONFIRM if kind == "enable" else WRITE_DISABLED
                 self.hass.config_entries.async_update_entry(

@@ -5,7 +5,11 @@ from typing import Final
 
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
-from homeassistant.exceptions import HomeAssistantError
+from homeassistant.exceptions import (
+    ConfigEntryError,
+    ConfigEntryNotReady,
+    HomeAssistantError,
+)
 from homeassistant.helpers import (
     config_validation as cv,
     device_registry as dr,
@@ -13,7 +17,12 @@ from homeassistant.helpers import (
 )
 from homeassistant.helpers.typing import ConfigType
 
-from .battery_control import async_release_for_good, command_store, report_not_released
+from .battery_control import (
+    async_release_for_good,
+    async_report_overdue,
+    command_store,
+    report_not_released,
+)
 from .clock_sync import async_start_clock_sync
 from .const import CONF_KIND, DOMAIN, KIND_GROWATT, KIND_HOYMILES, KIND_OUTBACK
 from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator
@@ -58,7 +67,11 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
 async def async_setup_entry(hass: HomeAssistant, entry: LocalSolarConfigEntry) -> bool:
     """Set up the devices of an entry."""
     coordinator = COORDINATORS[entry.data[CONF_KIND]](hass, entry)
-    await coordinator.async_config_entry_first_refresh()
+    try:
+        await coordinator.async_config_entry_first_refresh()
+    except (ConfigEntryError, ConfigEntryNotReady) as err:
+        await async_report_overdue(hass, entry, str(err))
+        raise
     entry.runtime_data = coordinator
     register_devices(hass, entry)
     forget_replaced_entities(hass, entry)

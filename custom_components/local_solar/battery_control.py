@@ -84,6 +84,11 @@ class Running:
         """What the battery was told."""
         return self.release.command
 
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it has outlasted its time for too long to keep quiet about it."""
+        return dt_util.utcnow() - self.until >= PATIENCE
+
     def to_json(self) -> _Json:
         """Return it as JSON types."""
         return {
@@ -92,6 +97,7 @@ class Running:
             "until": self.until.isoformat(),
             "before": list(self.release.before),
             "authority": self.release.authority,
+            "in_doubt": self.release.in_doubt,
         }
 
     @classmethod
@@ -104,13 +110,17 @@ class Running:
                 "until": str(until),
                 "before": list(before),
                 "authority": bool(authority),
+                "in_doubt": bool(in_doubt),
             } if (end := datetime.fromisoformat(until)).tzinfo is not None:
                 command = PowerCommand(power=power, minutes=minutes)
                 words = tuple(word for word in before if isinstance(word, int))
-                return cls(
-                    release=Release(command=command, before=words, authority=authority),
-                    until=end,
+                release = Release(
+                    command=command,
+                    before=words,
+                    authority=authority,
+                    in_doubt=in_doubt,
                 )
+                return cls(release=release, until=end)
         raise ValueError("is not a command")
 
 
@@ -122,6 +132,11 @@ def command_store(hass: HomeAssistant, entry: ConfigEntry) -> Store[_Json]:
 def not_released_issue(entry: ConfigEntry) -> str:
     """Return the id of the issue that a battery could not be given back."""
     return f"not_released_{entry.entry_id}"
+
+
+def command_replaced_issue(entry: ConfigEntry) -> str:
+    """Return the id of the issue that a battery was left to somebody else's command."""
+    return f"command_replaced_{entry.entry_id}"
 
 
 class BatteryControl:
@@ -159,6 +174,8 @@ class BatteryControl:
             )
             report_not_released(hass, owner.config_entry, "what was kept is damaged")
             await control._store.async_remove()
+        if control._running is not None:
+            control._report_if_nobody_can_end_it()
         control._go_on()
         return control
 
@@ -183,8 +200,11 @@ class BatteryControl:
             self._closed = True
             self._disarm()
             if release and self._running is not None:
-                with suppress(HomeAssistantError):
+                try:
                     await self._async_end(await self._async_asker())
+                except HomeAssistantError as err:
+                    if self._running is not None:
+                        report_not_released(self._hass, self._entry, str(err))
             if self._own_writing is not None:
                 await self._own_writing.async_close()
 
@@ -204,16 +224,17 @@ class BatteryControl:
             release = pending.change.undo
             assert isinstance(release, Release)
             earlier = self._running
-            if earlier is not None and earlier.release.authority:
+            if self._owes_control:
                 release = replace(release, authority=True)
             now = dt_util.utcnow()
             running = Running(
-                release=release, until=now + timedelta(minutes=command.minutes)
+                release=replace(release, in_doubt=True),
+                until=now + timedelta(minutes=command.minutes),
             )
             # Kept before it is sent: a crash must not forget it.
             await self._async_keep(running)
             try:
-                return await writing.async_confirm(
+                written = await writing.async_confirm(
                     device, pending.token, by, only_if_different=False
                 )
             except HomeAssistantError as err:
@@ -222,6 +243,8 @@ class BatteryControl:
                 else:
                     await self._async_keep(earlier)
                 raise
+            await self._async_keep(replace(running, release=release))
+            return written
 
     async def async_release(self, by: Asker) -> Written[Asker]:
         """End the command that is in force.
@@ -237,6 +260,14 @@ class BatteryControl:
                     translation_placeholders={"device": self._entry.title},
                 )
             return await self._async_end(by)
+
+    @property
+    def _owes_control(self) -> bool:
+        """Whether control was taken by a command and has not been given back since."""
+        if self._running is not None and self._running.release.authority:
+            return True
+        issue = command_replaced_issue(self._entry)
+        return ir.async_get(self._hass).async_get_issue(DOMAIN, issue) is not None
 
     def _checked_device(self) -> str:
         """Return the battery. Raises ``ServiceValidationError`` if there is none."""
@@ -262,12 +293,14 @@ class BatteryControl:
             )
         except HomeAssistantError as err:
             if isinstance(err.__cause__, ValueChangedError):
-                LOGGER.info(
+                LOGGER.warning(
                     "%s: the command is left as it is: %s", self._entry.title, err
                 )
-                await self._async_keep(None)
+                await self._async_forget()
+                if running.release.authority:
+                    _report_replaced(self._hass, self._entry)
             raise
-        await self._async_keep(None)
+        await self._async_forget()
         return written
 
     async def _async_writing(self) -> Writing:
@@ -295,6 +328,13 @@ class BatteryControl:
                 if self._running is not None:
                     self._try_later(running, err)
 
+    def _report_if_nobody_can_end_it(self) -> None:
+        """Tell at once if the device of a command takes none any more."""
+        try:
+            self._checked_device()
+        except ServiceValidationError as err:
+            report_not_released(self._hass, self._entry, str(err))
+
     def _try_later(self, running: Running, err: HomeAssistantError) -> None:
         now = dt_util.utcnow()
         if self._retry == FIRST_RETRY:
@@ -303,7 +343,7 @@ class BatteryControl:
                 self._entry.title,
                 err,
             )
-        if now - running.until >= PATIENCE:
+        if running.is_overdue:
             report_not_released(self._hass, self._entry, str(err))
         self._arm(now + self._retry)
         self._retry = min(2 * self._retry, LAST_RETRY)
@@ -319,10 +359,18 @@ class BatteryControl:
             await self._store.async_save(running.to_json())
         else:
             await self._store.async_remove()
-            ir.async_delete_issue(self._hass, DOMAIN, not_released_issue(self._entry))
         self._running = running
         self._retry = FIRST_RETRY
         self._go_on()
+
+    async def _async_forget(self) -> None:
+        """Forget what has ended, and what was reported of it."""
+        await self._async_keep(None)
+        for issue in (
+            not_released_issue(self._entry),
+            command_replaced_issue(self._entry),
+        ):
+            ir.async_delete_issue(self._hass, DOMAIN, issue)
 
     def _go_on(self) -> None:
         """Wait for the end of what is in force, and show when that is."""
@@ -361,6 +409,31 @@ def report_not_released(hass: HomeAssistant, entry: ConfigEntry, reason: str) ->
         severity=ir.IssueSeverity.ERROR,
         translation_key="not_released",
         translation_placeholders={"device": entry.title, "reason": reason},
+    )
+
+
+async def async_report_overdue(
+    hass: HomeAssistant, entry: ConfigEntry, reason: str
+) -> None:
+    """Report a command that has outlasted its time, of an entry that cannot be set up."""
+    stored = await command_store(hass, entry).async_load()
+    with suppress(ValueError):
+        if stored is not None and Running.from_json(stored).is_overdue:
+            report_not_released(hass, entry, reason)
+
+
+@callback
+def _report_replaced(hass: HomeAssistant, entry: ConfigEntry) -> None:
+    """Open the issue that control which was taken for a command is left to another one."""
+    ir.async_create_issue(
+        hass,
+        DOMAIN,
+        command_replaced_issue(entry),
+        is_fixable=False,
+        is_persistent=True,
+        severity=ir.IssueSeverity.WARNING,
+        translation_key="command_replaced",
+        translation_placeholders={"device": entry.title},
     )
 
 

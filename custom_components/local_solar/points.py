@@ -130,6 +130,9 @@ class Release:
     before: tuple[int, ...]
     authority: bool
     """Whether control was taken for the command, so that it has to be given back."""
+    in_doubt: bool = False
+    """Whether the command was never seen in force as it was given: some of it may have got
+    lost, or the device has limits of its own. What it holds is then taken for ours."""
 
 
 type Value = (

@@ -11,7 +11,13 @@ import pytest
 
 from custom_components.local_solar.growatt.identify import Identification
 from custom_components.local_solar.growatt.models import Certainty
-from custom_components.local_solar.growatt.remote_power import COMMAND, LONGEST
+from custom_components.local_solar.growatt.profiles.catalogue import profile_of
+from custom_components.local_solar.growatt.remote_power import (
+    AUTHORITY as AUTHORITY_KEY,
+    COMMAND,
+    LONGEST,
+    RemotePower,
+)
 from custom_components.local_solar.points import (
     BATTERY_COMMAND,
     COMMANDED_UNTIL,
@@ -47,6 +53,10 @@ CHARGE_WORDS: Final = [1, 30, 50]
 DISCHARGE_WORDS: Final = [1, 15, 0x10000 - 40]
 
 SPEAKS_VPP: Final = replace(IDENTIFIED, vpp=True)
+
+
+_ROWS: Final = {row.key: row for row in profile_of(INVERTER.profile, vpp=True)}
+REMOTE_POWER: Final = RemotePower(_ROWS[AUTHORITY_KEY], _ROWS[BATTERY_COMMAND])
 
 
 def release(
@@ -299,6 +309,19 @@ async def test_what_is_ours_is_ended(bench: Bench, words: list[int]) -> None:
     put(bench, 1, *words)
     wanted = await change(bench, release(before=(1, 99, 7)))
     assert wanted.raw[:2] == (0, 0)
+
+
+@given(
+    enabled=st.integers(0, 1),
+    minutes=st.integers(0, LONGEST),
+    power=st.integers(-100, 100),
+)
+def test_until_a_start_was_read_back_all_that_is_held_is_ours(
+    enabled: int, minutes: int, power: int
+) -> None:
+    reading = REMOTE_POWER.reading([1], [enabled, minutes, power % 0x10000])
+    wanted = replace(release(), in_doubt=True)
+    assert REMOTE_POWER.change(wanted, reading).raw[:2] == (0, 0)
 
 
 @pytest.mark.parametrize("words", [[1, 31, 50], [1, 30, 51], [1, 30, 0]], ids=str)

@@ -128,6 +128,11 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
         """Return the driver of each device that has settings, by device id."""
         return {}
 
+    @property
+    def is_to_change(self) -> bool:
+        """Whether the owner has chosen since that the devices are to be taken for others."""
+        return False
+
     def show_setting(self, key: str) -> None:
         """Show what was just read of a setting, without asking the device again."""
 
@@ -197,10 +202,15 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
     async def async_close_writing(self) -> None:
         """Let no more changes through.
 
-        A command that nobody could end by hand any more is ended before.
+        A command that nobody could end by hand any more, or that the next set-up may not
+        know how to end, is ended before.
         """
         if self.battery_control is not None:
-            is_last = not self.may_write or self.config_entry.disabled_by is not None
+            is_last = (
+                not self.may_write
+                or self.config_entry.disabled_by is not None
+                or self.is_to_change
+            )
             await self.battery_control.async_close(release=is_last)
         if self.writing is not None:
             await self.writing.async_close()

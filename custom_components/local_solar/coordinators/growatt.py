@@ -81,6 +81,7 @@ class GrowattCoordinator(LocalSolarCoordinator):
         super().__init__(hass, entry)
         self.link = ModbusLink.from_json(entry.data[CONF_LINK])
         self.unit_id: int = entry.data[CONF_UNIT_ID]
+        self._chosen = self._profile_choice()
 
     @override
     async def _async_setup(self) -> None:
@@ -249,6 +250,11 @@ class GrowattCoordinator(LocalSolarCoordinator):
         return dict.fromkeys(
             (device.identity.id for device in self.devices), self._settings
         )
+
+    @property
+    @override
+    def is_to_change(self) -> bool:
+        return self._profile_choice() != self._chosen
 
     @override
     def show_setting(self, key: str) -> None:

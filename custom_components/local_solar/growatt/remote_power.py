@@ -169,9 +169,11 @@ class RemotePower:
     def _is_ours(self, wanted: Release, words: Sequence[int]) -> bool:
         """Return whether words are those of a command, or those that it replaced.
 
-        It replaces nothing if the link is lost in the middle of the change. The minutes
-        may have counted down.
+        Until a start was read back, whatever the registers hold is taken for ours. The
+        minutes may have counted down.
         """
+        if wanted.in_doubt:
+            return True
         enabled, minutes, power = self.command.codec.encode(wanted.command)
         return tuple(words) == wanted.before or (
             words[0] == enabled and words[1] <= minutes and words[2] == power
