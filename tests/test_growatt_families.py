@@ -144,10 +144,6 @@ async def test_family_works_from_the_form_to_the_unloading(
         assert {state.state for state in hass.states.async_all()} == {STATE_UNAVAILABLE}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the first refresh is before the commands to the battery are opened",
-)
 @pytest.mark.parametrize(
     "dataset", [name for name, each in IDENTITIES.items() if each.vpp]
 )
