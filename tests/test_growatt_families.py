@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from custom_components.local_solar.growatt.models import Certainty
 from homeassistant.components.event import ATTR_EVENT_TYPE
 from homeassistant.components.sensor import ATTR_STATE_CLASS
 from homeassistant.config_entries import ConfigEntryState
@@ -45,12 +46,12 @@ class Identity:
     phases: int = 1
     battery: bool = False
     vpp: bool = False
-    guessed: bool = False
+    certainty: Certainty = Certainty.CODED
 
 
 IDENTITIES: Final[Mapping[str, Identity]] = {
     "base_5000": Identity(
-        family="tl_x_base", model="Growatt inverter (5000 VA)", guessed=True
+        family="tl_x_base", model="inverter (5000 VA)", certainty=Certainty.GUESSED
     ),
     "max_60000tl3": Identity(
         family="max_tl3", model="MAX 60000 TL3 LV", strings=6, phases=3
@@ -112,21 +113,19 @@ async def test_family_works_from_the_form_to_the_unloading(
         assert found["profile"] == found["family"] == expected.family
         assert {
             key: found[key]
-            for key in ("model", "strings", "phases", "battery", "vpp", "guessed")
+            for key in ("model", "strings", "phases", "battery", "vpp", "certainty")
         } == {
             "model": expected.model,
             "strings": expected.strings,
             "phases": expected.phases,
             "battery": expected.battery,
             "vpp": expected.vpp,
-            "guessed": expected.guessed,
+            "certainty": expected.certainty,
         }
         assert requests_of_the_form(home) <= MOST_REQUESTS
         assert not issues(hass)
         assert_devices(home, expected)
         assert table(home) == snapshot
-        # The end of a command is known from the second poll on: see the test below.
-        await home.poll()
         assert home.missing() == {}
         assert home.state("connected").state == STATE_ON
         assert_plausible(home)
@@ -192,7 +191,13 @@ def assert_plausible(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    "dataset", [name for name, each in IDENTITIES.items() if each.battery]
+    "dataset",
+    [
+        name
+        for name, each in IDENTITIES.items()
+        # Which sign of a WIT's battery is charging is not known.
+        if each.battery and each.family != "wit"
+    ],
 )
 async def test_battery_power_is_negative_while_the_house_lives_on_it(
     hass: HomeAssistant, dataset: str

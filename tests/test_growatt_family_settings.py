@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from custom_components.local_solar.growatt.models import Certainty
 from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import ServiceValidationError
@@ -93,6 +94,8 @@ _STORAGE: Final = (
     _switch("ac_charge_enable", 1092),
 )
 
+_VPP_CONTROL: Final = _switch("vpp_control_authority", 30100)
+
 CHANGES: Final[Mapping[str, tuple[Change, ...]]] = {
     "base_5000": (),
     "max_60000tl3": _PV,
@@ -102,8 +105,8 @@ CHANGES: Final[Mapping[str, tuple[Change, ...]]] = {
     "tl3s_12000": _OLD,
     "min_6000tl_xh": _HYBRID,
     "min_7600tl_xh_us": _HYBRID,
-    "mod_10000tl3_xh": _HYBRID,
-    "sph_5000": _STORAGE,
+    "mod_10000tl3_xh": (*_HYBRID, _VPP_CONTROL),
+    "sph_5000": (*_STORAGE, _VPP_CONTROL),
     "sph_10000tl3": _STORAGE,
     "spa_3000": _STORAGE,
     "spf_5000es": (
@@ -112,7 +115,7 @@ CHANGES: Final[Mapping[str, tuple[Change, ...]]] = {
         Change("max_charge_current", "number", 34, 50, 50, (10, 100)),
         Change("ac_charge_current", "number", 38, 30, 30, (0, 80)),
     ),
-    "wit_15000": (_HYBRID_ON, *_COMMON),
+    "wit_15000": (_HYBRID_ON, *_COMMON, _VPP_CONTROL),
 }
 """All everyday settings but time slots, by dataset."""
 
@@ -228,7 +231,7 @@ async def set_power(hass: HomeAssistant, device: dr.DeviceEntry, power: int) -> 
 
 async def test_guessed_family_offers_no_settings(hass: HomeAssistant) -> None:
     async with home_with(hass, "base_5000") as home:
-        assert home.identification["guessed"]
+        assert home.identification["certainty"] == Certainty.GUESSED
         assert "write_access" not in await options_offered(home)
         # Nor if the option is on all the same, as of an inverter that was another.
         hass.config_entries.async_update_entry(home.entry, options=WRITING_ON)
@@ -245,8 +248,7 @@ async def test_owner_who_names_an_unknown_model_may_change_it(
 ) -> None:
     async with home_with(hass, "base_5000") as home, home.peer() as peer:
         await home.set_options(profile="tl_x_base")
-        assert home.identification["chosen"]
-        assert not home.identification["guessed"]
+        assert home.identification["certainty"] == Certainty.CHOSEN
         assert "write_access" in await options_offered(home)
         await home.set_options(profile="tl_x_base", **WRITING_ON)
         assert everyday(home) == {change.key for change in _PV}
@@ -270,7 +272,7 @@ async def test_known_model_with_another_map_may_only_be_looked_at(
         assert controls(home)
         await home.set_options(profile=profile, **WRITING_ON)
         assert home.identification["profile"] == profile
-        assert not home.identification["chosen"]
+        assert home.identification["certainty"] == Certainty.CODED
         assert everyday(home) == set()
         assert controls(home) == []
         err = await refused(set_power(hass, device_of(hass, home.entry), 55))

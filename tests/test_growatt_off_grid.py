@@ -15,6 +15,7 @@ from pytest_homeassistant_custom_component.components.diagnostics import (
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.local_solar.const import DOMAIN
+from custom_components.local_solar.growatt.models import Certainty
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
 from custom_components.local_solar.points import Point, Quantity
 from homeassistant.config_entries import SOURCE_RECONFIGURE
@@ -367,7 +368,7 @@ async def test_unnamed_off_grid_model_is_left_alone_whatever_the_owner_chooses(
 ) -> None:
     assert await async_setup_component(hass, "diagnostics", {})
     async with home_of(hass, unnamed()) as home:
-        assert home.identification["guessed"]
+        assert home.identification["certainty"] == Certainty.GUESSED
         for profile in ("automatic", *PROFILES):
             await home.set_options(profile=profile)
             await home.poll()

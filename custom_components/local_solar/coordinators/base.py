@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Final, override
 
 from homeassistant.config_entries import ConfigEntry
+from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
@@ -34,7 +35,6 @@ from ..points import (
     Value,
     Visibility,
 )
-from ..quantities import platform
 from ..registers import RegisterDump, RegisterReading
 from ..write_gate import Driver
 from ..writing import Writing, wrong_device_issue
@@ -43,6 +43,9 @@ type LocalSolarConfigEntry = ConfigEntry[LocalSolarCoordinator]
 
 LAST_PROBE: Final = timedelta(minutes=5)
 """A silent device is asked ever more seldom, but not more seldom than that."""
+
+SENSORS: Final = frozenset({Platform.SENSOR, Platform.BINARY_SENSOR})
+"""Platforms whose entities only show."""
 
 REPORTED: Final = frozenset({Quantity.POWER})
 """Quantities written now and then although they did not change: integrals over power need
@@ -247,26 +250,34 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
             return set(self.async_contexts())
         registry = er.async_get(self.hass)
         known = {
-            (entity.domain, entity.unique_id): entity.disabled_by is None
+            entity.unique_id: entity
             for entity in er.async_entries_for_config_entry(
                 registry, self.config_entry.entry_id
             )
         }
-        enabled = {unique for (_, unique), is_enabled in known.items() if is_enabled}
         return {
             (device.identity.id, point.key)
             for device, point in self.points()
-            if (unique := unique_id((device.identity.id, point.key))) in enabled
-            # A sensor that becomes a control leaves the registry soon.
-            or (
-                (self._platform(point), unique) not in known
-                and self.is_enabled_at_first(point)
+            if self._will_be_shown(
+                point, known.get(unique_id((device.identity.id, point.key)))
             )
         }
 
-    def _platform(self, point: Point) -> str | None:
-        """Return the platform that shows a point, ``None`` if none does."""
-        return platform(point, may_write=self.may_write)
+    def _will_be_shown(self, point: Point, known: er.RegistryEntry | None) -> bool:
+        """Return whether the entity of a point will be enabled.
+
+        A disabled sensor that becomes a control is forgotten soon.
+        """
+        if known is not None and known.disabled_by is None:
+            return True
+        becomes_control = self._is_control(point) and known and known.domain in SENSORS
+        if known is None or becomes_control:
+            return self.is_enabled_at_first(point)
+        return False
+
+    def _is_control(self, point: Point) -> bool:
+        """Return whether the entity of a point can change it."""
+        return self.may_write and point.setting is not None
 
     def is_enabled_at_first(self, point: Point) -> bool:
         """Return whether the entity of a point is enabled before the owner says so."""
