@@ -34,6 +34,15 @@ def find_the_integration(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(autouse=True)
+def enable_event_loop_debug() -> None:
+    """Leave the event loop as it is, in the place of the test kit's fixture of this name.
+
+    Its debug mode keeps where each callback was made, which takes half of the suite's
+    time. What it would tell of tasks left behind, the test kit's own checks tell.
+    """
+
+
+@pytest.fixture(autouse=True)
 def no_usb_adapters(request: pytest.FixtureRequest) -> Iterator[None]:
     """Keep Home Assistant from looking for USB adapters on this computer."""
     if "hass" not in request.fixturenames:
