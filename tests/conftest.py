@@ -37,7 +37,7 @@ def find_the_integration(request: pytest.FixtureRequest) -> None:
 def enable_event_loop_debug() -> None:
     """Leave the event loop as it is, in the place of the test kit's fixture of this name.
 
-    Its debug mode keeps where each callback was made, which takes half of the suite's
+    Its debug mode keeps where each callback was made, which takes a third of the suite's
     time. What it would tell of tasks left behind, the test kit's own checks tell.
     """
 
