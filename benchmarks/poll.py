@@ -129,8 +129,9 @@ def _one_poll(
 def _one_hour(name: str, measured: Map, delay: float) -> Iterator[Metric]:
     """Poll for an hour what is enabled, and all settings.
 
-    Against the least for what falls due on average, and against that of the live values alone. With
-    groups of 45 words counters cannot be had along with these: there the latter has no goal.
+    Against the least for what falls due on average, and against that of the live values
+    alone. With groups of 45 words, or sections of VPP, counters cannot be had along with
+    these: there the latter has no goal.
     """
     bench = _Bench(measured, delay)
     wanted = bench.wanted(SHOWN, frozenset(Rhythm)) | bench.wanted(
@@ -172,7 +173,7 @@ def _one_hour(name: str, measured: Map, delay: float) -> Iterator[Metric]:
         value=seconds / (POLLS_PER_HOUR * live),
         unit="x",
         reference=1,
-        goal=HOUR_GOAL if measured.key not in NARROW else None,
+        goal=None if measured.vpp or measured.key in NARROW else HOUR_GOAL,
     )
 
 
