@@ -36,6 +36,7 @@ GROUND: Final = {
     "registers",
     "values",
     "write_budget",
+    "write_errors",
     "write_gate",
 }
 COORDINATOR: Final = {"battery_control", "coordinators", "writing"}
@@ -144,6 +145,7 @@ def test_the_layers_are_those_of_the_design() -> None:
         "counters": Layer.GROUND,
         "modbus.reader": Layer.GROUND,
         "modbus_link": Layer.GROUND,
+        "write_errors": Layer.GROUND,
         "write_gate": Layer.GROUND,
         "write_budget": Layer.GROUND,
         "growatt.settings": Layer.FAMILY,

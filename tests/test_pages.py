@@ -5,14 +5,9 @@ import pytest
 from custom_components.local_solar.growatt.models import Family
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
 from custom_components.local_solar.points import Point, Quantity
-from scripts.pages.growatt_families import (
-    ABOUT,
-    NAMES,
-    families,
-    folded,
-    overview,
-    with_blocks,
-)
+from scripts.pages.folding import folded
+from scripts.pages.growatt_about import ABOUT, NAMES
+from scripts.pages.growatt_families import families, overview, with_blocks
 
 
 def point(name: str, index: int | None = None) -> Point:

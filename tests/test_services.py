@@ -10,11 +10,11 @@ import probatio
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
 
-from custom_components.local_solar import write_gate
+from custom_components.local_solar import write_errors
 from custom_components.local_solar.const import DOMAIN
 from custom_components.local_solar.growatt.models import Certainty
 from custom_components.local_solar.services import ACTIONS
-from custom_components.local_solar.write_gate import (
+from custom_components.local_solar.write_errors import (
     ClosedError,
     DeviceError,
     DoubtfulError,
@@ -35,9 +35,9 @@ from custom_components.local_solar.write_gate import (
     UnknownTokenError,
     ValueChangedError,
     WriteError,
-    WriteGate,
     WrongDeviceError,
 )
+from custom_components.local_solar.write_gate import WriteGate
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.exceptions import ServiceValidationError, Unauthorized
@@ -1213,7 +1213,7 @@ ERRORS: list[WriteError] = [
 def test_all_errors_of_the_gate_are_tested() -> None:
     kinds = {
         kind
-        for kind in vars(write_gate).values()
+        for kind in vars(write_errors).values()
         if isinstance(kind, type) and issubclass(kind, WriteError)
     }
     assert {type(err) for err in ERRORS} == kinds - {WriteError}

@@ -54,7 +54,7 @@ from custom_components.local_solar.points import (
 )
 from custom_components.local_solar.quantities import platform, presentation
 from custom_components.local_solar.services import ACTIONS
-from custom_components.local_solar.write_gate import WriteError
+from custom_components.local_solar.write_errors import WriteError
 from custom_components.local_solar.writing import CONFIRM_ISSUE
 from homeassistant.config_entries import SOURCE_USER
 from homeassistant.const import Platform

@@ -20,31 +20,33 @@ from custom_components.local_solar.write_budget import (
     Ledger,
     WriteBudget,
 )
-from custom_components.local_solar.write_gate import (
-    MAX_PENDING,
-    TOKEN_LIFETIME,
-    Change,
+from custom_components.local_solar.write_errors import (
     ClosedError,
     DeviceError,
     DoubtfulError,
-    GuardedSetting,
     HoldsOtherValueError,
     InvalidValueError,
     KeptOldValueError,
     NotWrittenError,
-    Outcome,
     OutcomeUnknownError,
-    Pending,
-    Reading,
     RefusedError,
     TooOftenError,
     UnknownSettingError,
     UnknownTokenError,
     ValueChangedError,
     WriteError,
+    WrongDeviceError,
+)
+from custom_components.local_solar.write_gate import (
+    MAX_PENDING,
+    TOKEN_LIFETIME,
+    Change,
+    GuardedSetting,
+    Outcome,
+    Pending,
+    Reading,
     WriteGate,
     Written,
-    WrongDeviceError,
 )
 
 LIMIT = GuardedSetting(

@@ -17,20 +17,19 @@ from custom_components.local_solar.growatt.inverter import SYNC_CLOCK
 from custom_components.local_solar.growatt.settings import CLOCK_TOLERANCE
 from custom_components.local_solar.modbus.codecs import CLOCK
 from custom_components.local_solar.points import TimeSlot, Wanted
-from custom_components.local_solar.write_gate import (
+from custom_components.local_solar.write_errors import (
     DeviceError,
     HoldsOtherValueError,
     KeptOldValueError,
     NotIdentifiedError,
     NotReadableError,
     NotWrittenError,
-    Outcome,
     OutcomeUnknownError,
     RefusedError,
     WriteError,
-    Written,
     WrongDeviceError,
 )
+from custom_components.local_solar.write_gate import Outcome, Written
 from simulators.datasets import Table
 from simulators.growatt import GrowattSimulator, GrowattUnit
 from simulators.requests import Request

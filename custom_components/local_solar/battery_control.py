@@ -30,14 +30,14 @@ from .points import (
     Snapshot,
     Value,
 )
-from .write_gate import (
+from .write_errors import (
     HoldsOtherValueError,
     KeptOldValueError,
     NotWrittenError,
     OutcomeUnknownError,
     ValueChangedError,
-    Written,
 )
+from .write_gate import Written
 from .writing import Asker, Owner, Writing
 
 THROUGH: Final = "end of the command"

@@ -8,7 +8,8 @@ from homeassistant.core import Event, HomeAssistant, callback
 
 from .const import DOMAIN
 from .values import as_text
-from .write_gate import HoldsOtherValueError, Outcome
+from .write_errors import HoldsOtherValueError
+from .write_gate import Outcome
 from .writing import (
     ATTR_AFTER,
     ATTR_ASKED_BY,

@@ -22,17 +22,8 @@ from .const import DOMAIN, LOGGER
 from .points import Device, Point, Quantity, TimeSlotChange, Value, Wanted
 from .values import as_json, as_text
 from .write_budget import Ledger, WriteBudget
-from .write_gate import (
-    TOKEN_LIFETIME,
-    Driver,
-    Outcome,
-    Pending,
-    UnknownSettingError,
-    WriteError,
-    WriteGate,
-    Written,
-    WrongDeviceError,
-)
+from .write_errors import UnknownSettingError, WriteError, WrongDeviceError
+from .write_gate import TOKEN_LIFETIME, Driver, Outcome, Pending, WriteGate, Written
 
 EVENT_WRITE: Final = f"{DOMAIN}_write"
 

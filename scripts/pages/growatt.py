@@ -28,7 +28,8 @@ from custom_components.local_solar.modbus.image import Space
 from custom_components.local_solar.modbus.register import Register
 from custom_components.local_solar.points import Rhythm
 
-from .growatt_families import NAMES, anchor
+from .growatt_about import NAMES
+from .growatt_families import anchor
 from .shared import (
     GENERATED,
     SHOWN_AS,

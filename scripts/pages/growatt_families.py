@@ -1,8 +1,6 @@
 """The parts of ``docs/growatt.md`` that follow from the tables: what is read and set of whom."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-import re
 import sys
 from typing import Final
 
@@ -26,147 +24,11 @@ from custom_components.local_solar.growatt.profiles.profile import Part, Profile
 from custom_components.local_solar.growatt.profiles.vpp import OVERLAY
 from custom_components.local_solar.growatt.time_slots import SlotCodec
 from custom_components.local_solar.modbus.register import Register
-from custom_components.local_solar.points import (
-    BATTERY_COMMAND,
-    Point,
-    Setting,
-    Visibility,
-)
+from custom_components.local_solar.points import BATTERY_COMMAND, Setting, Visibility
 
+from .folding import folded
+from .growatt_about import ABOUT, NAMES
 from .shared import option_text, table
-
-NAMES: Final[Mapping[Family, str]] = {
-    Family.V3_PV: "Old string inverters (protocol V3)",
-    Family.TL_X_BASE: "PV inverters, base registers",
-    Family.MIN_TL_X: "MIN TL-X, MIC TL-X",
-    Family.MIN_TL_XH: "MIN TL-XH",
-    Family.MIN_TL_XH_US: "MIN TL-XH-US",
-    Family.MOD_TL3_X: "MOD, MID, MAC TL3-X",
-    Family.MOD_TL3_XH: "MOD, MID TL3-XH and HU",
-    Family.SPH: "SPH, single-phase",
-    Family.SPH_TL3: "SPH and SPA TL3, three-phase",
-    Family.SPA: "SPA, single-phase",
-    Family.SPF: "SPF, SPE (off-grid)",
-    Family.MAX_TL3: "MAX",
-    Family.WIT: "WIT, WIS",
-}
-"""How pages name the families."""
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What no table says of a family: where its facts are from, and what to doubt."""
-
-    facts: str
-    doubts: tuple[str, ...] = ()
-
-
-_PROTOCOL_2: Final = "documents V1.13 to V1.39"
-
-ABOUT: Final[Mapping[Family, About]] = {
-    Family.V3_PV: About(
-        "document V3.14",
-        (
-            "The sign of the reactive power is not documented.",
-            "Several warnings at once show as unknown; *Alarms* tells them all.",
-            "The energy lists of the document are in the diagnostics only.",
-        ),
-    ),
-    Family.TL_X_BASE: About(
-        _PROTOCOL_2,
-        (
-            "For models that nothing names, and for a MIN or MIC TL-X whose firmware has no"
-            " registers from 3000 on.",
-            "No phases 2 and 3, no import, export or load, and no battery.",
-            "Settings only if you chose this map yourself, or if the type code names a MIN or"
-            " MIC TL-X.",
-        ),
-    ),
-    Family.MIN_TL_X: About("documents V1.20 to V1.39"),
-    Family.MIN_TL_XH: About(
-        "documents V1.24 and V1.39, **a scan and a bus recording of a MIN 6000TL-XH**",
-        (
-            "Work mode (3018): a setting only after you have said what it means on yours.",
-            "Peak shaving is in no public document.",
-        ),
-    ),
-    Family.MIN_TL_XH_US: About(
-        "documents V1.24 and V1.39",
-        (
-            "Months of the seasons and special days are read only.",
-            "The nine slots of other MIN TL-XH are read only: nobody knows what they do here.",
-            "Whether slots may overlap is not documented: it is refused on the same days.",
-        ),
-    ),
-    Family.MOD_TL3_X: About(
-        _PROTOCOL_2,
-        (
-            "Import, export and load are known with VPP firmware only.",
-            "PV inputs beyond the fourth are not read.",
-        ),
-    ),
-    Family.MOD_TL3_XH: About(
-        "documents V1.24 and V1.39, other programs and their owners",
-        (
-            "Work mode (3018) is read only.",
-            "The battery's voltage: see [Battery](#battery).",
-            "Import and export of VPP run backwards on some; those that are shown do not.",
-        ),
-    ),
-    Family.SPH: About(
-        f"{_PROTOCOL_2}, other programs",
-        (
-            "The energy and power of charging from the grid have no scale in the documents.",
-            "With VPP firmware *Status* 5 and 6 show as normal, 7 and 8 as off grid; *System work"
-            " mode* tells more.",
-            "Load-first slots are reserved here by the documents.",
-            "*Load-first minimum SOC* is known from other programs only.",
-        ),
-    ),
-    Family.SPH_TL3: About(
-        f"{_PROTOCOL_2}, other programs",
-        (
-            "As SPH. A SPA TL3 has the same map, without PV.",
-            "One in standby was seen with *Status* 5, which shows as normal.",
-        ),
-    ),
-    Family.SPA: About(
-        f"{_PROTOCOL_2}, scans of owners",
-        (
-            "No fault or warning codes: *Problem* and *Alarms* tell by the status that there is a"
-            " fault, not which.",
-            "PV is that of the inverter beside it, if a second meter measures it.",
-        ),
-    ),
-    Family.SPF: About(
-        "document OffGrid V0.26, owners",
-        (
-            "See [Off-grid inverters](#off-grid-inverters-spf-spe).",
-            "Voltages of charging, cut-off level and battery type are read only.",
-            "Which source counts at which level, and in which steps, differs by source: both"
-            " levels are read only.",
-            "Newer firmware may have more warnings where older ones have the fault; *Alarms*"
-            " tells one from the other, *Fault* does not.",
-            "The export counters mean something else before V0.17.",
-        ),
-    ),
-    Family.MAX_TL3: About(
-        "documents V1.13 to V1.39 alone",
-        (
-            "No other program has this map.",
-            "Energy of the day of PV inputs 9 to 16 is in the diagnostics only.",
-            "Import, export and load are known with VPP firmware only.",
-        ),
-    ),
-    Family.WIT: About(
-        "document V1.39, a part of it; owners of other programs",
-        (
-            "See [WIT and WIS](#wit-and-wis): the sign of the battery's power is not known.",
-            "No time slots but those of VPP, and no settings of the battery of its own.",
-            "PV inputs beyond the fourth of large ones are not read.",
-        ),
-    ),
-}
 
 _NOT_LISTED: Final = frozenset(
     {Part.CONVERTER, Part.VPP_CLUSTER, Part.PRIORITY_MODE, Part.SYSTEM_MODE}
@@ -195,9 +57,6 @@ _NOT_REPEATED: Final = frozenset(
 )
 _LONG: Final = 120
 """Characters from which on a line is not repeated for another family."""
-
-_PHASE: Final = re.compile(r"\bL[123]\b")
-_SPANS: Final = ("today", "total")
 
 
 def overview() -> Iterator[str]:
@@ -397,67 +256,6 @@ def _grouped(rows: Sequence[Placed]) -> str:
 def _group(part: Part, row: Register) -> Part:
     """Return the part under which a row is listed: all phases of the emergency output as one."""
     return Part.BACKUP if row.key.startswith("eps_") else part
-
-
-def folded(points: Iterable[Point]) -> list[str]:
-    """Return the names of points, those alike as one: ``PV1-4 power``, ``Grid L1-L3 voltage``.
-
-    ``Load energy today and total`` stands for both.
-    """
-    numbered: dict[str, list[int]] = {}
-    for point in points:
-        numbered.setdefault(point.name, []).extend(
-            [point.index] if point.index is not None and "{n}" in point.name else []
-        )
-    names = [
-        name.replace("{n}", _from_to(numbers)) for name, numbers in numbered.items()
-    ]
-    return _fold_spans(_fold_phases(names))
-
-
-def _from_to(numbers: Sequence[int]) -> str:
-    if not numbers:
-        return ""
-    low, high = min(numbers), max(numbers)
-    return str(low) if low == high else f"{low}-{high}"
-
-
-def _fold(
-    names: Iterable[str],
-    split: Callable[[str], tuple[str, str] | None],
-    join: Callable[[str, Sequence[str]], str],
-) -> list[str]:
-    """Fold names that differ in one word: ``split`` gives pattern and word, ``join`` the name."""
-    kept: dict[str, list[str]] = {}
-    for name in names:
-        pattern, word = split(name) or (name, "")
-        kept.setdefault(pattern, []).extend([word] if word else [])
-    return [
-        join(pattern, words) if words else pattern for pattern, words in kept.items()
-    ]
-
-
-def _fold_phases(names: Iterable[str]) -> list[str]:
-    def split(name: str) -> tuple[str, str] | None:
-        found = _PHASE.findall(name)
-        return (_PHASE.sub("{}", name), found[0]) if len(found) == 1 else None
-
-    def join(pattern: str, words: Sequence[str]) -> str:
-        low, high = min(words), max(words)
-        return pattern.format(low if low == high else f"{low}-{high}")
-
-    return _fold(names, split, join)
-
-
-def _fold_spans(names: Iterable[str]) -> list[str]:
-    def split(name: str) -> tuple[str, str] | None:
-        start, _, last = name.rpartition(" ")
-        return (f"{start} {{}}", last) if last in _SPANS else None
-
-    def join(pattern: str, words: Sequence[str]) -> str:
-        return pattern.format(" and ".join(span for span in _SPANS if span in words))
-
-    return _fold(names, split, join)
 
 
 # -- derived points -------------------------------------------------------------------

@@ -18,7 +18,7 @@ from custom_components.local_solar.modbus.plan import LinkTiming, plan_reads
 from custom_components.local_solar.modbus.reader import RegisterReader
 from custom_components.local_solar.modbus.register import Register
 from custom_components.local_solar.points import ALARMS, PROBLEM, Alarm, Value
-from custom_components.local_solar.write_gate import (
+from custom_components.local_solar.write_errors import (
     InvalidValueError,
     NeverWriteError,
     WriteError,

@@ -27,19 +27,18 @@ from custom_components.local_solar.points import (
     TimeSlotChange,
     Wanted,
 )
-from custom_components.local_solar.write_gate import (
-    Change,
+from custom_components.local_solar.write_errors import (
     DeviceError,
     InvalidValueError,
     NotASettingError,
     NotReadableError,
-    Outcome,
     RefusedError,
     TooOftenError,
     UnknownSettingError,
     ValueChangedError,
     WriteError,
 )
+from custom_components.local_solar.write_gate import Change, Outcome
 from tests.simulated import IDENTIFIED, VPP, Rig, make_rig
 
 from .test_settings import INVERTER, SERIAL, Bench

@@ -43,19 +43,18 @@ from custom_components.local_solar.points import (
     Value,
     Wanted,
 )
-from custom_components.local_solar.write_gate import (
-    Change,
+from custom_components.local_solar.write_errors import (
     DeviceError,
     InvalidValueError,
     NeverWriteError,
     NotASettingError,
     NotIdentifiedError,
     NotReadableError,
-    Reading,
     RefusedError,
     UnknownSettingError,
     WrongDeviceError,
 )
+from custom_components.local_solar.write_gate import Change, Reading
 from tests.common import TL_XH, load_dataset
 from tests.modbus.helpers import HOLDING, Request, ScriptedUnit
 from tests.simulated import NOON, Rig, make_rig

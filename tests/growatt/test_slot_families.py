@@ -24,12 +24,12 @@ from custom_components.local_solar.points import (
     Visibility,
     Wanted,
 )
-from custom_components.local_solar.write_gate import (
-    Change,
+from custom_components.local_solar.write_errors import (
     DeviceError,
     InvalidValueError,
     RefusedError,
 )
+from custom_components.local_solar.write_gate import Change
 from tests.modbus.helpers import HOLDING
 from tests.simulated import NOON
 

@@ -24,14 +24,12 @@ from custom_components.local_solar.hoymiles.settings import (
 )
 from custom_components.local_solar.points import IN_FLASH, Value, Wanted
 from custom_components.local_solar.write_budget import PER_DAY, Ledger, WriteBudget
-from custom_components.local_solar.write_gate import (
-    Change,
+from custom_components.local_solar.write_errors import (
     DeviceError,
     InvalidValueError,
     NotASettingError,
     NotIdentifiedError,
     NotWrittenError,
-    Outcome,
     OutcomeUnknownError,
     RefusedError,
     TooOftenError,
@@ -39,10 +37,9 @@ from custom_components.local_solar.write_gate import (
     UnknownTokenError,
     ValueChangedError,
     WriteError,
-    WriteGate,
-    Written,
     WrongDeviceError,
 )
+from custom_components.local_solar.write_gate import Change, Outcome, WriteGate, Written
 from simulators.hoymiles import replies
 from simulators.hoymiles.commands import CommandRecord, Result
 from simulators.hoymiles.faults import Trouble

@@ -14,7 +14,7 @@ from custom_components.local_solar.outback.codecs import Bit, Shown
 from custom_components.local_solar.outback.points import every_point
 from custom_components.local_solar.outback.settings import DeviceSettings
 from custom_components.local_solar.points import Quantity, Visibility
-from custom_components.local_solar.write_gate import (
+from custom_components.local_solar.write_errors import (
     NeverWriteError,
     NotASettingError,
     UnknownSettingError,

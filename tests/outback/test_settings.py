@@ -24,7 +24,7 @@ from custom_components.local_solar.outback.settings import (
 from custom_components.local_solar.outback.system import async_identify
 from custom_components.local_solar.points import TimeSlotChange, Value
 from custom_components.local_solar.write_budget import WriteBudget
-from custom_components.local_solar.write_gate import (
+from custom_components.local_solar.write_errors import (
     DeviceError,
     HoldsOtherValueError,
     InstallerError,
@@ -32,16 +32,14 @@ from custom_components.local_solar.write_gate import (
     KeptOldValueError,
     NotIdentifiedError,
     NotWrittenError,
-    Outcome,
     OutcomeUnknownError,
     RefusedError,
     UnknownSettingError,
     ValueChangedError,
     WriteError,
-    WriteGate,
-    Written,
     WrongDeviceError,
 )
+from custom_components.local_solar.write_gate import Outcome, WriteGate, Written
 from simulators.clock import SimulatedClock
 from simulators.datasets import Table
 from simulators.mate3.gateway import Mate3Simulator, SimulatedMate3

@@ -24,14 +24,12 @@ from custom_components.local_solar.outback.placed import PlacedRow
 from custom_components.local_solar.outback.settings import DeviceSettings
 from custom_components.local_solar.points import Value
 from custom_components.local_solar.write_budget import WriteBudget
-from custom_components.local_solar.write_gate import (
+from custom_components.local_solar.write_errors import (
     InvalidValueError,
-    Outcome,
     WriteError,
-    WriteGate,
-    Written,
     WrongDeviceError,
 )
+from custom_components.local_solar.write_gate import Outcome, WriteGate, Written
 from simulators.clock import SimulatedClock
 from simulators.mate3.chain import Chain
 from simulators.mate3.gateway import SimulatedMate3

@@ -50,7 +50,8 @@ from ..modbus.reader import is_silence
 from ..modbus_link import REQUEST_TIMEOUT, ModbusLink, explain
 from ..points import PointId, Value
 from ..registers import RegisterDump, RegisterReading
-from ..write_gate import Driver, WriteError
+from ..write_errors import WriteError
+from ..write_gate import Driver
 from .base import (
     AsleepError,
     LocalSolarConfigEntry,

@@ -16,7 +16,8 @@ from ..modbus.register import Register
 from ..modbus.writing import does_not_fit
 from ..points import IN_FLASH, PowerCommand, Release, Wanted
 from ..values import as_text
-from ..write_gate import Change, InvalidValueError, Reading, ValueChangedError
+from ..write_errors import InvalidValueError, ValueChangedError
+from ..write_gate import Change, Reading
 
 AUTHORITY: Final = "vpp_control_authority"
 """Key of holding 30100."""

@@ -35,20 +35,18 @@ from ..points import (
     Value,
     Wanted,
 )
-from ..write_gate import (
-    Change,
+from ..write_errors import (
     DeviceError,
-    GuardedSetting,
     InvalidValueError,
     NeverWriteError,
     NotASettingError,
     NotIdentifiedError,
     NotReadableError,
-    Reading,
     RefusedError,
     UnknownSettingError,
     WrongDeviceError,
 )
+from ..write_gate import Change, GuardedSetting, Reading
 from .identify import identity_place
 from .inverter import SYNC_CLOCK, Inverter
 from .remote_power import AUTHORITY, CommandCodec, RemotePower

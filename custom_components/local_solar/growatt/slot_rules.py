@@ -11,7 +11,7 @@ from ..modbus.register import Register
 from ..modbus.writing import does_not_fit
 from ..points import AC_CHARGE, TimeSlot, TimeSlotChange, Value, Wanted
 from ..values import as_text
-from ..write_gate import InvalidValueError
+from ..write_errors import InvalidValueError
 from .time_slots import SlotCodec, change_of_part, crosses_midnight, overlaps
 
 BATTERY_FIRST: Final = "battery_first"

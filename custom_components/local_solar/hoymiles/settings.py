@@ -16,20 +16,18 @@ from typing import Final, override
 
 from ..points import IN_FLASH, Point, Value, Wanted
 from ..values import as_text
-from ..write_gate import (
-    Change,
+from ..write_errors import (
     DeviceError,
-    GuardedSetting,
     InvalidValueError,
     NotASettingError,
     NotIdentifiedError,
     NotSentError,
-    Reading,
     RefusedError,
     UnknownSettingError,
     WriteError,
     WrongDeviceError,
 )
+from ..write_gate import Change, GuardedSetting, Reading
 from . import points
 from .client import Session
 from .commands import Action

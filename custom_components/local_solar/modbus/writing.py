@@ -15,7 +15,7 @@ from modbus_connection import (
 
 from ..points import Value, Wanted
 from ..values import as_text
-from ..write_gate import DeviceError, InvalidValueError, RefusedError, WriteError
+from ..write_errors import DeviceError, InvalidValueError, RefusedError, WriteError
 from .errors import RegisterValueError, ValueNotAnOptionError, ValueOutOfRangeError
 from .reader import is_refusal
 from .register import Register

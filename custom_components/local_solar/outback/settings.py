@@ -20,20 +20,18 @@ from ..modbus.register import Register
 from ..modbus.writing import async_patiently, does_not_fit, encode_setting, failure_of
 from ..points import IN_FLASH, Release, TimeSlotChange, Value, Wanted
 from ..values import as_text
-from ..write_gate import (
-    Change,
+from ..write_errors import (
     DeviceError,
-    GuardedSetting,
     InstallerError,
     InvalidValueError,
     NeverWriteError,
     NotASettingError,
     NotIdentifiedError,
     NotReadableError,
-    Reading,
     UnknownSettingError,
     WrongDeviceError,
 )
+from ..write_gate import Change, GuardedSetting, Reading
 from .blocks.gateway import GATEWAY
 from .chain import Place
 from .errors import BlankError, MapChangedError
