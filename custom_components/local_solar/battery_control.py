@@ -164,20 +164,24 @@ class BatteryControl:
         device = _commanded_device(owner)
         control = cls(hass, owner, device)
         stored = await control._store.async_load()
-        if stored is None:
-            return control if device is not None else None
-        try:
-            control._running = Running.from_json(stored)
-        except ValueError:
-            LOGGER.error(
-                "%s: the kept command cannot be read", owner.config_entry.title
-            )
-            report_not_released(hass, owner.config_entry, "what was kept is damaged")
-            await control._store.async_remove()
-        if control._running is not None:
-            control._report_if_nobody_can_end_it()
+        if stored is None and device is None:
+            return None
+        if stored is not None:
+            await control._async_take_up(stored)
         control._go_on()
         return control
+
+    async def _async_take_up(self, stored: Mapping[str, object]) -> None:
+        """Take what was kept as in force; say so if it is damaged, or nobody can end it."""
+        try:
+            self._running = Running.from_json(stored)
+        except ValueError:
+            entry = self._owner.config_entry
+            LOGGER.error("%s: the kept command cannot be read", entry.title)
+            report_not_released(self._hass, entry, "what was kept is damaged")
+            await self._store.async_remove()
+        else:
+            self._report_if_nobody_can_end_it()
 
     @property
     def until(self) -> datetime | None:

@@ -123,7 +123,7 @@ SET_TIME_SLOT: Final = probatio.Schema(
         probatio.Optional("end"): cv.time,
         probatio.Optional(ATTR_MODE): cv.string,
         probatio.Optional("days"): cv.string,
-        probatio.Optional("power"): probatio.Coerce(int),
+        probatio.Optional(ATTR_POWER): probatio.Coerce(int),
         probatio.Optional("enabled"): cv.boolean,
         probatio.Optional(ATTR_GRID_CHARGE): cv.boolean,
     }

@@ -188,8 +188,6 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
         if self.may_write:
             self.writing = await Writing.async_open(self.hass, self)
         self.battery_control = await BatteryControl.async_open(self.hass, self)
-        if self.battery_control is not None:
-            self.show(self.battery_control.values)
 
     @asynccontextmanager
     async def async_outside_setup(self) -> AsyncIterator[None]:

@@ -158,17 +158,11 @@ class Identification:
             if key in cls.__dataclass_fields__
             and key not in ("evidence", "family", "certainty")
         }
-        guessed = stored.get("guessed")  # by an earlier version
-        certainty = stored.get("certainty")
         evidence = stored.get("evidence")
         return cls(
             **known,  # type: ignore[arg-type]
             family=Family(str(stored["family"])),
-            certainty=Certainty(certainty)
-            if isinstance(certainty, int)
-            else Certainty.GUESSED
-            if guessed
-            else Certainty.NAMED,
+            certainty=_certainty_of(stored),
             evidence=tuple(
                 Evidence(*(str(item.get(name, "")) for name in Evidence.__slots__))
                 for item in evidence
@@ -177,6 +171,14 @@ class Identification:
             if isinstance(evidence, list)
             else (),
         )
+
+
+def _certainty_of(stored: Mapping[str, object]) -> Certainty:
+    """Return how sure an identification was; an earlier version knew of guesses only."""
+    certainty = stored.get("certainty")
+    if isinstance(certainty, int):
+        return Certainty(certainty)
+    return Certainty.GUESSED if stored.get("guessed") else Certainty.NAMED
 
 
 def serial_number_places(family: Family) -> tuple[Place, ...]:
