@@ -13,8 +13,9 @@ from typing import Final
 
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
 from custom_components.local_solar.modbus.codecs import Integer
+from custom_components.local_solar.modbus.decoder import Decoder
 from custom_components.local_solar.modbus.image import RegisterImage, Space
-from custom_components.local_solar.modbus.register import Decoder, Register
+from custom_components.local_solar.modbus.register import Register
 
 from .report import Metric, run
 

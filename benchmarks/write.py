@@ -17,7 +17,8 @@ from modbus_connection import ModbusTcpParams
 from modbus_connection.tmodbus import ModbusConnection
 
 from custom_components.local_solar.growatt.identify import identify
-from custom_components.local_solar.growatt.inverter import SYNC_CLOCK, Inverter
+from custom_components.local_solar.growatt.inverter import Inverter
+from custom_components.local_solar.growatt.known_inverter import SYNC_CLOCK
 from custom_components.local_solar.growatt.settings import InverterSettings
 from custom_components.local_solar.points import AC_CHARGE, TimeSlotChange, Wanted
 from custom_components.local_solar.write_budget import Ledger, WriteBudget

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 from custom_components.local_solar import quantities  # noqa: E402
 from custom_components.local_solar.event import CLEARED  # noqa: E402
 from custom_components.local_solar.growatt.alarms import AlarmKind, slug_texts  # noqa: E402
-from custom_components.local_solar.growatt.inverter import SYNC_CLOCK  # noqa: E402
+from custom_components.local_solar.growatt.known_inverter import SYNC_CLOCK  # noqa: E402
 from custom_components.local_solar.growatt.profiles.catalogue import every_row  # noqa: E402
 from custom_components.local_solar.hoymiles.alarms import TEXTS  # noqa: E402
 from custom_components.local_solar.hoymiles.devices import every_point  # noqa: E402

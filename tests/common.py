@@ -34,9 +34,8 @@ from custom_components.local_solar.const import (
 )
 from custom_components.local_solar.coordinators.growatt import GrowattCoordinator
 from custom_components.local_solar.growatt.identify import identify
-from custom_components.local_solar.growatt.inverter import MANUFACTURER
+from custom_components.local_solar.growatt.known_inverter import MANUFACTURER
 from custom_components.local_solar.modbus.codecs import Text
-from custom_components.local_solar.modbus.image import RegisterImage
 from custom_components.local_solar.modbus_link import SOCKET_PREFIX, ModbusLink
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.core import HomeAssistant, State
@@ -325,7 +324,7 @@ def coordinator_of(entry: ConfigEntry) -> GrowattCoordinator:
 async def poll_all(entry: ConfigEntry) -> None:
     """Poll now, and read everything as if it was due."""
     coordinator = coordinator_of(entry)
-    coordinator.inverter.image = RegisterImage()
+    coordinator.inverter.forget_words()
     await coordinator.async_refresh()
 
 

@@ -33,7 +33,7 @@ from custom_components.local_solar.const import (
 )
 from custom_components.local_solar.coordinators.outback import ERROR_TEXTS
 from custom_components.local_solar.growatt.identify import Identification
-from custom_components.local_solar.growatt.inverter import SYNC_CLOCK
+from custom_components.local_solar.growatt.known_inverter import SYNC_CLOCK
 from custom_components.local_solar.growatt.models import Family
 from custom_components.local_solar.growatt.profiles.catalogue import every_row
 from custom_components.local_solar.growatt.time_slots import SlotCodec

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import pytest
 
-from custom_components.local_solar.growatt.inverter import SYNC_CLOCK
+from custom_components.local_solar.growatt.known_inverter import SYNC_CLOCK
 from custom_components.local_solar.growatt.settings import CLOCK_TOLERANCE
 from custom_components.local_solar.modbus.codecs import CLOCK
 from custom_components.local_solar.points import TimeSlot, Wanted

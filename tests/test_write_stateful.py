@@ -26,7 +26,8 @@ from pytest_homeassistant_custom_component.common import (
 )
 
 from custom_components.local_solar.const import DOMAIN
-from custom_components.local_solar.growatt.inverter import SYNC_CLOCK, Inverter
+from custom_components.local_solar.growatt.inverter import Inverter
+from custom_components.local_solar.growatt.known_inverter import SYNC_CLOCK
 from custom_components.local_solar.growatt.profiles.profile import Part
 from custom_components.local_solar.growatt.settings import InverterSettings
 from custom_components.local_solar.points import (

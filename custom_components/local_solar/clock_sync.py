@@ -9,7 +9,7 @@ from homeassistant.helpers.event import async_track_time_change
 
 from .const import CONF_SYNC_CLOCK, LOGGER
 from .coordinators.base import LocalSolarConfigEntry
-from .growatt.inverter import SYNC_CLOCK
+from .growatt.known_inverter import SYNC_CLOCK
 from .points import Device
 from .writing import Asker, Writing
 

@@ -10,7 +10,8 @@ from custom_components.local_solar.growatt.alarms import (
     Meaning,
 )
 from custom_components.local_solar.growatt.derived import FORMULAS
-from custom_components.local_solar.growatt.inverter import INTERVALS, told_by
+from custom_components.local_solar.growatt.inverter import INTERVALS
+from custom_components.local_solar.growatt.known_inverter import told_by
 from custom_components.local_solar.growatt.models import (
     DEVICE_TYPE_CODES,
     FIRMWARE_PREFIXES,

@@ -28,11 +28,13 @@ from custom_components.local_solar.growatt.identify import Identification, ident
 from custom_components.local_solar.growatt.inverter import (
     INTERVALS,
     REPLACED_AFTER,
+    Inverter,
+    WrongInverterError,
+)
+from custom_components.local_solar.growatt.known_inverter import (
     SETS_KEPT,
     SYNC_CLOCK,
-    Inverter,
     Poll,
-    WrongInverterError,
 )
 from custom_components.local_solar.growatt.masking import (
     KEPT,

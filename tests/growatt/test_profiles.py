@@ -38,9 +38,10 @@ from custom_components.local_solar.modbus.codecs import (
     TimeOfDay,
     Words,
 )
+from custom_components.local_solar.modbus.decoder import Decoder
 from custom_components.local_solar.modbus.errors import ValueNotRepresentableError
 from custom_components.local_solar.modbus.image import RegisterImage, Space
-from custom_components.local_solar.modbus.register import Decoder, Register
+from custom_components.local_solar.modbus.register import Register
 from custom_components.local_solar.points import (
     Quantity,
     TimeSlot,

@@ -21,7 +21,8 @@ from modbus_connection import (
 import pytest
 
 from custom_components.local_solar.growatt.identify import Identification
-from custom_components.local_solar.growatt.inverter import SYNC_CLOCK, Inverter
+from custom_components.local_solar.growatt.inverter import Inverter
+from custom_components.local_solar.growatt.known_inverter import SYNC_CLOCK
 from custom_components.local_solar.growatt.models import Certainty, Family
 from custom_components.local_solar.growatt.profiles.catalogue import PROFILES
 from custom_components.local_solar.growatt.profiles.profile import Part

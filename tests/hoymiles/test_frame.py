@@ -18,7 +18,6 @@ from custom_components.local_solar.hoymiles.cipher import (
     TAG_LENGTH,
     Cipher,
 )
-from custom_components.local_solar.hoymiles.crc import crc16
 from custom_components.local_solar.hoymiles.errors import FrameError
 from custom_components.local_solar.hoymiles.frame import (
     MAX_LENGTH,
@@ -31,6 +30,7 @@ from custom_components.local_solar.hoymiles.frame import (
     is_extended,
     reply_to,
 )
+from custom_components.local_solar.modbus.crc import crc16
 
 CAPTURES: Final = (
     Path(__file__).parents[3] / "shared" / "captures" / "hoymiles" / "frames.jsonl"

@@ -29,6 +29,7 @@ from custom_components.local_solar.modbus.codecs import (
     Text,
     Words,
 )
+from custom_components.local_solar.modbus.decoder import Decoder
 from custom_components.local_solar.modbus.errors import (
     RegisterValueError,
     ValueNotAnOptionError,
@@ -36,7 +37,7 @@ from custom_components.local_solar.modbus.errors import (
     ValueOutOfRangeError,
 )
 from custom_components.local_solar.modbus.image import RegisterImage, Space
-from custom_components.local_solar.modbus.register import Decoder, Register
+from custom_components.local_solar.modbus.register import Register
 from custom_components.local_solar.points import Alarm, Setting, Value
 
 from .helpers import HOLDING, INPUT, make_row

@@ -41,7 +41,8 @@ from ..growatt.identify import (
     NoSerialNumberError,
     identify,
 )
-from ..growatt.inverter import MANUFACTURER, Inverter, WrongInverterError
+from ..growatt.inverter import Inverter, WrongInverterError
+from ..growatt.known_inverter import MANUFACTURER
 from ..growatt.masking import mask_serial_numbers, mask_text
 from ..growatt.profiles.profile import Part
 from ..growatt.settings import InverterSettings

@@ -33,7 +33,7 @@ from ..const import (
     LOGGER,
 )
 from ..growatt.identify import Identification, NoSerialNumberError, identify
-from ..growatt.inverter import MANUFACTURER
+from ..growatt.known_inverter import MANUFACTURER
 from ..growatt.probe import DEVICE_TYPE_CODE
 from ..modbus.image import Space
 from ..modbus.reader import is_silence, read_words

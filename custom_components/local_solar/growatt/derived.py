@@ -19,6 +19,9 @@ DECIMALS: Final = 1
 """Of the sums: registers of powers and energies have tenths."""
 
 
+_NUMBER: Final = (int, float)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Formula:
     """How a point follows from others of the same device.
@@ -61,13 +64,11 @@ class Derivation:
 
     def add_to(self, values: dict[str, Value | None]) -> None:
         """Add the value, unless a part was not read. ``None``: a part is not available."""
-        if any(part not in values for part in self.parts):
+        try:
+            found = [values[part] for part in self.parts]
+        except KeyError:
             return
-        numbers = tuple(
-            value
-            for part in self.parts
-            if isinstance(value := values[part], int | float)
-        )
+        numbers = tuple([value for value in found if isinstance(value, _NUMBER)])
         values[self.point.key] = (
             round(self.formula.compute(numbers), DECIMALS)
             if len(numbers) == len(self.parts)

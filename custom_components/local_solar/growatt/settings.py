@@ -48,7 +48,8 @@ from ..write_errors import (
 )
 from ..write_gate import Change, GuardedSetting, Reading
 from .identify import identity_place
-from .inverter import SYNC_CLOCK, Inverter
+from .inverter import Inverter
+from .known_inverter import SYNC_CLOCK
 from .remote_power import AUTHORITY, CommandCodec, RemotePower
 from .slot_rules import (
     Surroundings,

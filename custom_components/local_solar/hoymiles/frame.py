@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final
 
+from ..modbus.crc import crc16
 from .cipher import TAG_LENGTH, Cipher
-from .crc import crc16
 from .errors import FrameError
 
 MAGIC: Final = b"HM"

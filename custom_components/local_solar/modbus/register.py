@@ -1,4 +1,4 @@
-"""One row of a register table, and decoding many rows at once.
+"""One row of a register table.
 
 Everything else derives from rows: read plans, entities, texts, documentation,
 the simulator. ``value = (raw + offset) * scale``, with the scale as the maker
@@ -6,7 +6,7 @@ prints it (0.1 V); it is applied as a division by a whole number, which gives
 the nearest double (231.5, not 231.50000000000003).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 import math
@@ -19,7 +19,7 @@ from .errors import (
     ValueNotRepresentableError,
     ValueOutOfRangeError,
 )
-from .image import RegisterImage, Space
+from .image import Space
 
 _TOLERANCE: Final = 1e-6
 """How far, in steps of the register, a value may be off from floating point alone."""
@@ -156,128 +156,3 @@ class Register:
             raise ValueOutOfRangeError(self.key, value, str(err)) from None
         except TypeError as err:
             raise ValueNotRepresentableError(self.key, value, str(err)) from None
-
-
-class Decoder:
-    """Decodes a fixed set of rows from an image, fast.
-
-    Rows are sorted once by how they are encoded, so that the common ones cost a
-    look-up and a division each; all others go through ``Register.decode``.
-    """
-
-    def __init__(self, registers: Iterable[Register]) -> None:
-        """Sort the rows by encoding."""
-        self.registers: Final = tuple(registers)
-        simple: dict[tuple[Space, _Form], list[tuple[str, int, int]]] = {}
-        options: dict[Space, list[tuple[str, int, Mapping[int, str | bool]]]] = {}
-        others: list[Register] = []
-        for row in self.registers:
-            if row.options is not None and row.codec == Integer() and not row.sentinels:
-                options.setdefault(row.space, []).append(
-                    (row.key, row.address, row.options)
-                )
-            elif (form := _simple_form(row)) in _LOOPS:
-                simple.setdefault((row.space, form), []).append(
-                    (row.key, row.address, row.divisor)
-                )
-            else:
-                others.append(row)
-        self._simple = tuple(
-            (space, _LOOPS[form], tuple(rows)) for (space, form), rows in simple.items()
-        )
-        self._options = tuple((space, tuple(rows)) for space, rows in options.items())
-        self._others = tuple(others)
-
-    def decode(self, image: RegisterImage) -> dict[str, Value | None]:
-        """Return key -> value for every row whose words the image knows."""
-        values: dict[str, Value | None] = {}
-        try:
-            for space, loop, rows in self._simple:
-                loop(rows, image.words[space], values)
-            for space, option_rows in self._options:
-                known = image.words[space]
-                for key, address, options in option_rows:
-                    values[key] = options.get(known[address])
-            for row in self._others:
-                known = image.words[row.space]
-                values[row.key] = row.decode(
-                    [known[place] for place in range(row.address, row.end)]
-                )
-        except KeyError:
-            return self._decode_known(image)
-        return values
-
-    def _decode_known(self, image: RegisterImage) -> dict[str, Value | None]:
-        """Decode row by row, leaving out those whose words are missing."""
-        return {
-            row.key: row.decode(words)
-            for row in self.registers
-            if (words := image.get(row.space, row.address, row.words)) is not None
-        }
-
-
-type _Form = tuple[int, bool, bool] | None
-"""Words, signed, scaled: what a fast loop exists for."""
-
-
-def _simple_form(row: Register) -> _Form:
-    """Return the form of a number with the high word first and nothing special."""
-    if (
-        not isinstance(row.codec, Integer)
-        or row.codec.low_word_first
-        or row.numerator != 1
-        or row.offset
-        or row.options is not None
-        or row.sentinels
-    ):
-        return None
-    return row.words, row.codec.signed, row.divisor != 1
-
-
-type _SimpleRows = tuple[tuple[str, int, int], ...]
-type _Loop = Callable[[_SimpleRows, dict[int, int], dict[str, Value | None]], None]
-
-
-def _decode_plain(
-    rows: _SimpleRows, known: dict[int, int], values: dict[str, Value | None]
-) -> None:
-    for key, address, _ in rows:
-        values[key] = known[address]
-
-
-def _decode_u16(
-    rows: _SimpleRows, known: dict[int, int], values: dict[str, Value | None]
-) -> None:
-    for key, address, divisor in rows:
-        values[key] = known[address] / divisor
-
-
-def _decode_s16(
-    rows: _SimpleRows, known: dict[int, int], values: dict[str, Value | None]
-) -> None:
-    for key, address, divisor in rows:
-        values[key] = ((known[address] ^ 0x8000) - 0x8000) / divisor
-
-
-def _decode_u32(
-    rows: _SimpleRows, known: dict[int, int], values: dict[str, Value | None]
-) -> None:
-    for key, address, divisor in rows:
-        values[key] = (known[address] << 16 | known[address + 1]) / divisor
-
-
-def _decode_s32(
-    rows: _SimpleRows, known: dict[int, int], values: dict[str, Value | None]
-) -> None:
-    for key, address, divisor in rows:
-        raw = known[address] << 16 | known[address + 1]
-        values[key] = ((raw ^ 0x80000000) - 0x80000000) / divisor
-
-
-_LOOPS: Final[Mapping[_Form, _Loop]] = {
-    (1, False, False): _decode_plain,
-    (1, False, True): _decode_u16,
-    (1, True, True): _decode_s16,
-    (2, False, True): _decode_u32,
-    (2, True, True): _decode_s32,
-}

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from ..modbus.decoder import Decoder
 from ..modbus.image import RegisterImage, Space
-from ..modbus.register import Decoder, Register
+from ..modbus.register import Register
 from ..points import Value
 from .block import Row
 from .chain import Place

@@ -1,9 +1,9 @@
-"""The checksum of payloads."""
+"""The checksum."""
 
 from hypothesis import given, strategies as st
 import pytest
 
-from custom_components.local_solar.hoymiles.crc import crc16
+from custom_components.local_solar.modbus.crc import crc16
 
 BURST = 16
 """Bits next to each other that a checksum of 16 bits never misses, whatever became of them."""

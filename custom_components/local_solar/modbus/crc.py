@@ -1,4 +1,4 @@
-"""CRC-16/MODBUS, the checksum of a frame's payload.
+"""CRC-16/MODBUS, the checksum of Modbus RTU and of what other protocols took from it.
 
 The polynomial is 0x8005, reflected; the start value is 0xFFFF; there is no final xor.
 """

@@ -1,0 +1,1 @@
+"""Growatt dataloggers: sticks and boxes that report to a server, here to us."""

@@ -1,0 +1,246 @@
+"""The connection to the maker's server on behalf of one logger.
+
+What the logger says is passed on byte for byte. What the server says passes by the owner's
+leave. While the server cannot be reached, or is silent, we answer in its place, until
+the logger connects anew: both must never answer the same.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+import logging
+import time
+from typing import Final, override
+
+from .packets import Packet
+from .policy import Permission, Policy, Verdict
+from .records import COMMANDS, UNANSWERED
+from .session import Session
+from .stream import Noise, Stream
+
+_LOGGER = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT: Final = 10.0
+
+PATIENCE: Final = 60.0
+"""Seconds after which a server is given up that does not answer what it was told."""
+
+MAX_HELD: Final = 262_144
+"""Bytes that wait for the server; more are not held."""
+
+MAX_UNANSWERED: Final = 256
+"""Reports of which it is remembered that the server has not acknowledged them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cloud:
+    """Where the maker's server is, and what it may tell loggers."""
+
+    host: str
+    port: int
+    policy: Policy
+
+
+class State(Enum):
+    """How far a relay is."""
+
+    CONNECTING = auto()
+    UP = auto()
+    DOWN = auto()
+    """We answer in its place."""
+
+
+class Relay(asyncio.Protocol):
+    """One logger's line to the maker's server."""
+
+    __slots__ = (
+        "_cloud",
+        "_held",
+        "_hold_logger",
+        "_judged",
+        "_outgoing",
+        "_own_address",
+        "_session",
+        "_stream",
+        "_task",
+        "_transport",
+        "_unanswered",
+        "_write",
+        "state",
+    )
+
+    def __init__(
+        self,
+        cloud: Cloud,
+        session: Session,
+        write: Callable[[bytes], None],
+        hold_logger: Callable[[bool], None],
+        judged: Callable[[Verdict], None],
+        outgoing: set[object],
+    ) -> None:
+        """Relay for a session.
+
+        Args:
+            cloud: where to.
+            session: the logger's.
+            write: sends bytes to the logger.
+            hold_logger: stops reading from the logger, or goes on with it.
+            judged: is told what the server wanted that needs the owner's leave.
+            outgoing: our ends of such connections, by which a loop back to us is found.
+
+        """
+        self.state = State.CONNECTING
+        self._cloud = cloud
+        self._session = session
+        self._write = write
+        self._hold_logger = hold_logger
+        self._judged = judged
+        self._outgoing = outgoing
+        self._own_address: object = None
+        self._stream = Stream()
+        self._held = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._unanswered: dict[tuple[int, int, int], tuple[Packet, float]] = {}
+        self._task = asyncio.get_running_loop().create_task(self._connect())
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await loop.create_connection(
+                    lambda: self, self._cloud.host, self._cloud.port
+                )
+        except (OSError, TimeoutError) as err:
+            self._fail(f"cannot be reached: {err or type(err).__name__}")
+
+    # -- from the logger ----------------------------------------------------------
+
+    def forward(self, packet: Packet | Noise) -> None:
+        """Pass on what the logger said, or answer it if the server is away."""
+        if self.state is State.DOWN:
+            return
+        if isinstance(packet, Packet) and packet.type not in UNANSWERED:
+            self._note(packet)
+        if self._transport is not None:
+            self._transport.write(packet.raw)
+        elif len(self._held) + len(packet.raw) <= MAX_HELD:
+            self._held += packet.raw
+        else:
+            self._fail("does not connect")
+
+    def finish(self, rest: bytes) -> None:
+        """Pass on the last that the logger said, and close."""
+        self._task.cancel()
+        if self._transport is not None:
+            if rest and self.state is State.UP:
+                self._transport.write(rest)
+            self._transport.close()
+        self.state = State.DOWN
+
+    def _note(self, packet: Packet) -> None:
+        if len(self._unanswered) < MAX_UNANSWERED and not self._session.is_encrypted:
+            key = (packet.type, packet.unit, packet.transaction)
+            self._unanswered.setdefault(key, (packet, time.monotonic()))
+
+    # -- from the server ----------------------------------------------------------
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._own_address = transport.get_extra_info("sockname")
+        self._outgoing.add(self._own_address)
+        self._transport = transport
+        self.state = State.UP
+        transport.write(bytes(self._held))
+        self._held.clear()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self.state is not State.UP:
+            return
+        if self._session.is_encrypted:
+            self._write(data)
+            return
+        for item in self._stream.feed(data):
+            if isinstance(item, Noise):
+                self._drop_noise(item)
+            else:
+                self._take(item)
+        if self._stream.given_up:
+            self._fail("sends what nobody can read")
+
+    def _take(self, packet: Packet) -> None:
+        if self._session.is_encrypted:
+            self._write(packet.raw)
+            return
+        verdict = self._cloud.policy.judge(packet)
+        if verdict.needs is not Permission.NONE:
+            self._judged(verdict)
+        if not verdict.passes:
+            return
+        if packet.type in COMMANDS:
+            self._session.commands.server_sent(packet)
+        else:
+            self._unanswered.pop((packet.type, packet.unit, packet.transaction), None)
+        self._write(packet.raw)
+
+    def _drop_noise(self, noise: Noise) -> None:
+        if self._session.is_encrypted:
+            self._write(noise.raw)
+        else:
+            _LOGGER.debug("The server sent %d bytes of noise", len(noise.raw))
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._outgoing.discard(self._own_address)
+        self._fail(f"has hung up: {exc}" if exc else "has hung up")
+
+    @override
+    def pause_writing(self) -> None:
+        self._hold_logger(True)
+
+    @override
+    def resume_writing(self) -> None:
+        self._hold_logger(False)
+
+    def hold(self, *, held: bool) -> None:
+        """Stop reading from the server while the logger does not read, or go on."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if held:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    # -- in its place -------------------------------------------------------------
+
+    def check(self, now: float) -> None:
+        """Take over from a server that has not acknowledged for too long."""
+        if self.state is State.DOWN or not self._unanswered:
+            return
+        _, oldest = next(iter(self._unanswered.values()))
+        if now - oldest > PATIENCE:
+            self._fail(f"has not answered for {PATIENCE:g} s")
+
+    def _fail(self, why: str) -> None:
+        """Answer the logger from now on, what the server left open included."""
+        if self.state is State.DOWN:
+            return
+        self.state = State.DOWN
+        _LOGGER.info(
+            "Growatt's server %s:%d %s. Logger %s is answered here until it connects anew",
+            self._cloud.host,
+            self._cloud.port,
+            why,
+            self._session.logger,
+        )
+        if self._transport is not None:
+            self._transport.abort()
+        self._held.clear()
+        self._hold_logger(False)
+        unanswered, self._unanswered = self._unanswered, {}
+        if not self._session.is_encrypted:
+            self._session.answers_itself = True
+            for packet, _ in unanswered.values():
+                self._session.answer(packet)

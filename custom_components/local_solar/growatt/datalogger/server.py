@@ -1,0 +1,429 @@
+"""The server that dataloggers report to.
+
+It trusts nobody: connections, their rate and their buffers are capped, who does not say
+which logger it is within half a minute is shown out, and no connection knows of another.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+import logging
+import time
+from typing import Final, override
+
+from .packets import Packet
+from .policy import Verdict
+from .records import COMMANDS, RecordError
+from .relay import Cloud, Relay
+from .session import Listener, Session
+from .stream import Noise, Stream
+
+_LOGGER = logging.getLogger(__name__)
+
+PORT: Final = 5279
+
+TICK: Final = 10.0
+"""Seconds between two looks at who has been silent for too long."""
+
+INTRODUCED_WITHIN: Final = 30.0
+"""Seconds in which a connection must say which logger it is."""
+
+COMPLETED_WITHIN: Final = 60.0
+"""Seconds in which a packet that was begun must be complete."""
+
+IDLE: Final = 600.0
+"""Seconds of silence after which a logger has gone: it pings every three minutes."""
+
+UNREAD: Final = 60.0
+"""Seconds after which a logger is shut out that does not read our answers."""
+
+WRITE_BUFFER: Final = 16_384
+"""Bytes of answers that wait for a logger before it is not listened to any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a listener takes on."""
+
+    connections: int = 1100
+    strangers: int = 64
+    """Connections that have not said yet which logger they are."""
+    packets_per_second: float = 1000.0
+    """Of one connection, in the long run; more are read later."""
+    burst: int = 2000
+    """Packets that one connection may send at once: records of a night, for example."""
+
+
+@dataclass(slots=True)
+class Statistics:
+    """What a listener has seen."""
+
+    connections: int = 0
+    refused: int = 0
+    """Connections that were shut: of loggers that are not expected, or too many."""
+    loops: int = 0
+    """Connections that came from ourselves: the name of the maker's server leads here."""
+    refused_loggers: set[str] = field(default_factory=set)
+
+
+class Server:
+    """Listens for loggers."""
+
+    def __init__(
+        self,
+        listener: Listener,
+        local_time: Callable[[], datetime],
+        *,
+        cloud: Cloud | None = None,
+        allowed: frozenset[str] = frozenset(),
+        takes_damaged: bool = False,
+        limits: Limits | None = None,
+    ) -> None:
+        """Tell ``listener`` what loggers say.
+
+        Args:
+            listener: is told everything.
+            local_time: the time that loggers' clocks are set to.
+            cloud: where all is relayed to, ``None`` to stand alone.
+            allowed: serial numbers of the loggers that are expected; none: all are.
+            takes_damaged: whether packets count whose checksum is wrong.
+            limits: what is taken on.
+
+        """
+        self.listener = listener
+        self.local_time = local_time
+        self.cloud = cloud
+        self.allowed = allowed
+        self.takes_damaged = takes_damaged
+        self.limits = limits or Limits()
+        self.statistics = Statistics()
+        self.sessions: dict[str, Session] = {}
+        self.outgoing: set[object] = set()
+        """Our ends of the lines to the maker's server. Where its name leads here, they
+        come back as connections."""
+        self._by_logger: dict[str, Connection] = {}
+        self._connections: set[Connection] = set()
+        self._strangers = 0
+        self._server: asyncio.Server | None = None
+        self._ticker: asyncio.TimerHandle | None = None
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        assert self._server is not None
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def start(self, host: str, port: int = PORT) -> None:
+        """Listen. Raises ``OSError`` if that cannot be."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Connection(self), host, port)
+        self._ticker = loop.call_later(TICK, self._tick)
+
+    async def stop(self) -> None:
+        """Close everything."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._connections):
+            connection.close()
+        if self._server is not None:
+            await self._server.wait_closed()
+            self._server = None
+
+    def _tick(self) -> None:
+        """Look after those who are silent."""
+        now = time.monotonic()
+        for connection in list(self._connections):
+            connection.check(now)
+        self._ticker = asyncio.get_running_loop().call_later(TICK, self._tick)
+
+    # -- what connections ask -----------------------------------------------------
+
+    def may_connect(self, connection: Connection) -> bool:
+        """Take a connection in, unless there are too many."""
+        self.statistics.connections += 1
+        if (
+            len(self._connections) >= self.limits.connections
+            or self._strangers >= self.limits.strangers
+        ):
+            self.statistics.refused += 1
+            return False
+        self._connections.add(connection)
+        self._strangers += 1
+        return True
+
+    def may_report(self, logger: str, peer_name: object) -> bool:
+        """Return whether a logger is expected, and is not ourselves."""
+        if peer_name in self.outgoing:
+            self.statistics.loops += 1
+            return False
+        if not self.allowed or logger in self.allowed:
+            return True
+        if len(self.statistics.refused_loggers) < self.limits.strangers and (
+            logger not in self.statistics.refused_loggers
+        ):
+            self.statistics.refused_loggers.add(logger)
+            _LOGGER.warning(
+                "Logger %s is not in the list: it is not listened to", logger
+            )
+        self.statistics.refused += 1
+        return False
+
+    def introduced(self, connection: Connection, session: Session) -> None:
+        """Take note of who a connection is; an older one of the same logger is over."""
+        self._strangers -= 1
+        if not session.logger:
+            return
+        if (older := self._by_logger.get(session.logger)) is not None:
+            older.close()
+        self._by_logger[session.logger] = connection
+        self.sessions[session.logger] = session
+        self.listener.session_began(session)
+
+    def gone(self, connection: Connection) -> None:
+        """Forget a connection."""
+        if connection not in self._connections:
+            return
+        self._connections.discard(connection)
+        session = connection.session
+        if session is None:
+            self._strangers -= 1
+        elif self._by_logger.get(session.logger) is connection:
+            del self._by_logger[session.logger], self.sessions[session.logger]
+            self.listener.session_ended(session)
+
+
+class Connection(asyncio.Protocol):
+    """One connection of a logger."""
+
+    __slots__ = (
+        "_allowance",
+        "_began",
+        "_heard",
+        "_is_held",
+        "_is_slow",
+        "_packet_began",
+        "_relay",
+        "_resume",
+        "_server",
+        "_stream",
+        "_transport",
+        "_unread_since",
+        "peer_name",
+        "session",
+    )
+
+    def __init__(self, server: Server) -> None:
+        """Belong to a server."""
+        self.session: Session | None = None
+        self.peer_name: object = None
+        self._server = server
+        self._stream = Stream()
+        self._transport: asyncio.Transport | None = None
+        self._relay: Relay | None = None
+        now = time.monotonic()
+        self._began = self._heard = self._packet_began = now
+        self._allowance = float(server.limits.burst)
+        self._unread_since: float | None = None
+        self._resume: asyncio.TimerHandle | None = None
+        self._is_slow = False
+        """Whether it has sent more than its share for now."""
+        self._is_held = False
+        """Whether the maker's server takes no more for now."""
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.peer_name = transport.get_extra_info("peername")
+        self._transport = transport
+        if not self._server.may_connect(self):
+            transport.abort()
+            return
+        transport.set_write_buffer_limits(WRITE_BUFFER)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._resume is not None:
+            self._resume.cancel()
+        if self._relay is not None:
+            self._relay.finish(self._stream.unfinished)
+        if self.session is not None:
+            self.session.end()
+        self._server.gone(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._transport is not None
+
+    def close(self) -> None:
+        """End the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+            self.connection_lost(None)
+
+    # -- reading ------------------------------------------------------------------
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self._transport is None:
+            return
+        now = time.monotonic()
+        if not self._stream.unfinished:
+            self._packet_began = now
+        items = self._stream.feed(data)
+        if items:
+            self._packet_began = now
+        for item in items:
+            if not self.is_open:
+                return
+            if isinstance(item, Packet):
+                self._take(item)
+            else:
+                self._take_noise(item)
+        if self._stream.given_up and self._relay is None:
+            self.close()
+            return
+        self._spend(len(items), now)
+
+    def _take(self, packet: Packet) -> None:
+        if self.session is None and not self._introduce(packet):
+            return
+        session, relay = self.session, self._relay
+        assert session is not None
+        if relay is None:
+            session.take(packet)
+        elif packet.type in COMMANDS:
+            # Whose answer it is must be known before it is passed on.
+            if session.take(packet):
+                relay.forward(packet)
+        else:
+            relay.forward(packet)
+            session.take(packet)
+
+    def _take_noise(self, noise: Noise) -> None:
+        if self._relay is not None:
+            self._relay.forward(noise)
+
+    def _introduce(self, packet: Packet) -> bool:
+        """Learn from its first packet which logger it is; return whether it may go on."""
+        server = self._server
+        if not packet.is_intact and not server.takes_damaged:
+            return False
+        try:
+            session = Session(
+                packet,
+                self.peer,
+                self._write,
+                server.listener,
+                server.local_time,
+                answers_itself=server.cloud is None,
+                takes_damaged=server.takes_damaged,
+            )
+        except RecordError:
+            return False
+        if not server.may_report(session.logger, self.peer_name):
+            self.close()
+            return False
+        self.session = session
+        if server.cloud is not None:
+            self._relay = Relay(
+                server.cloud,
+                session,
+                self._write,
+                self._hold,
+                self._judged,
+                server.outgoing,
+            )
+        server.introduced(self, session)
+        if session.is_encrypted:
+            server.listener.encrypted(session)
+        return True
+
+    @property
+    def peer(self) -> str:
+        """The address that it comes from."""
+        name = self.peer_name
+        return str(name[0]) if isinstance(name, tuple) else str(name)
+
+    def _judged(self, verdict: Verdict) -> None:
+        assert self.session is not None
+        self._server.listener.judged(self.session, verdict)
+
+    def _spend(self, packets: int, now: float) -> None:
+        """Read on later if it has sent more than its share."""
+        limits = self._server.limits
+        self._allowance = min(
+            float(limits.burst),
+            self._allowance + (now - self._heard) * limits.packets_per_second,
+        )
+        self._heard = now
+        self._allowance -= packets
+        if self._allowance < 0 and self._resume is None:
+            self._is_slow = True
+            self._regulate()
+            self._resume = asyncio.get_running_loop().call_later(
+                -self._allowance / limits.packets_per_second, self._go_on
+            )
+
+    def _go_on(self) -> None:
+        self._resume, self._is_slow = None, False
+        self._regulate()
+
+    def _hold(self, held: bool) -> None:
+        """Wait for the maker's server, which does not take more for now."""
+        self._is_held = held
+        self._regulate()
+
+    # -- writing ------------------------------------------------------------------
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    @override
+    def pause_writing(self) -> None:
+        """Listen no more to a logger that does not read."""
+        self._unread_since = time.monotonic()
+        self._regulate()
+        if self._relay is not None:
+            self._relay.hold(held=True)
+
+    @override
+    def resume_writing(self) -> None:
+        self._unread_since = None
+        self._regulate()
+        if self._relay is not None:
+            self._relay.hold(held=False)
+
+    def _regulate(self) -> None:
+        """Read, or leave what comes with the sender for now."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._is_slow or self._is_held or self._unread_since is not None:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    # -- looking after it ---------------------------------------------------------
+
+    def check(self, now: float) -> None:
+        """Close what is of no use any more."""
+        why = ""
+        if self._unread_since is not None and now - self._unread_since > UNREAD:
+            why = "does not read"
+        elif self.session is None and now - self._began > INTRODUCED_WITHIN:
+            why = "does not say who it is"
+        elif self._stream.unfinished and now - self._packet_began > COMPLETED_WITHIN:
+            why = "does not complete a packet"
+        elif now - self._heard > IDLE:
+            why = "is silent"
+        if why:
+            _LOGGER.debug("%s %s: the connection is closed", self.peer, why)
+            self.close()
+        elif self._relay is not None:
+            self._relay.check(now)

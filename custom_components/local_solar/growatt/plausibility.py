@@ -1,0 +1,92 @@
+"""Which values cannot be true: what a logger reports may be garbage with a right checksum.
+
+Facts: a recorded report of an off-grid model that claims 393 MW of a panel. Inverters are
+read by their stick over a serial line that the packet's checksum says nothing about.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from operator import itemgetter
+from typing import Final
+
+from ..points import Point, Quantity, Value, Visibility
+
+type Limits = Mapping[str, tuple[float, float]]
+"""Key -> least and greatest value."""
+
+UNKNOWN_POWER: Final = 250_000.0
+"""VA that an inverter is taken for whose rated power is not known: the largest of the maker."""
+
+_POWER_FACTOR: Final = 4.0
+"""So many times its rated power an inverter may show: panels, loads and grid are larger."""
+
+_HOURS: Final = 24
+
+_NUMBER: Final = (int, float)
+
+_UNITS: Final = frozenset({"V", "A", "Hz", "°C", "%", "W", "VA", "var", "kWh"})
+"""What limits are told in: a current in mA is another thing."""
+
+_FIXED: Final[Mapping[Quantity, tuple[float, float]]] = {
+    Quantity.VOLTAGE: (0.0, 1700.0),
+    Quantity.CURRENT: (-1500.0, 1500.0),
+    Quantity.FREQUENCY: (0.0, 75.0),
+    Quantity.TEMPERATURE: (-60.0, 200.0),
+    Quantity.STATE_OF_CHARGE: (0.0, 100.0),
+}
+
+
+def limits_of(points: Iterable[Point], rated_power: float | None) -> Limits:
+    """Return what can be true of points that measure, and are shown.
+
+    ``rated_power`` is in VA. Registers that hardly any firmware has may hold anything.
+    """
+    power = _POWER_FACTOR * (rated_power or UNKNOWN_POWER)
+    of_size: Mapping[Quantity, tuple[float, float]] = {
+        Quantity.POWER: (-power, power),
+        Quantity.APPARENT_POWER: (-power, power),
+        Quantity.REACTIVE_POWER: (-power, power),
+        Quantity.ENERGY_TODAY: (0.0, _HOURS * power / 1000),
+    }
+    limits = {**_FIXED, **of_size}
+    return {
+        point.key: limits[point.quantity]
+        for point in points
+        if point.quantity in limits
+        and point.unit in _UNITS
+        and point.setting is None
+        and point.visibility is not Visibility.RAW
+    }
+
+
+class Plausibility:
+    """What can be true of values that always come with the same keys."""
+
+    def __init__(self, limits: Limits, keys: Collection[str]) -> None:
+        """Hold values of ``keys`` against ``limits``."""
+        self._limits = {key: span for key, span in limits.items() if key in keys}
+        alike: dict[tuple[float, float], list[str]] = {}
+        for key, span in self._limits.items():
+            alike.setdefault(span, []).append(key)
+        self._groups = [
+            # Twice the first, as a look-up of one alone gives no tuple.
+            (itemgetter(keys[0], *keys), *span)
+            for span, keys in alike.items()
+        ]
+
+    def impossible(self, values: Mapping[str, Value | None]) -> dict[str, str]:
+        """Return the keys of values that cannot be true, with what they claim."""
+        try:
+            for numbers_of, low, high in self._groups:
+                numbers = numbers_of(values)
+                if min(numbers) < low or max(numbers) > high:
+                    break
+            else:
+                return {}
+        except KeyError, TypeError:
+            pass  # something is not available: one by one
+        return {
+            key: f"{value:g} cannot be"
+            for key, (low, high) in self._limits.items()
+            if isinstance(value := values.get(key), _NUMBER)
+            and not low <= value <= high
+        }

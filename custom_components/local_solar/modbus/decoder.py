@@ -1,0 +1,126 @@
+"""Decoding many rows at once."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from ..points import Value
+from .codecs import Bits, Integer
+from .image import RegisterImage, Space
+from .register import Register
+
+type _Names = dict[str, Callable[..., Value | None]]
+type _Place = Callable[[Register, int], str]
+"""What an expression calls a word of a row, by its address."""
+
+_SPACES: Final[Mapping[Space, str]] = {Space.HOLDING: "holding", Space.INPUT: "inputs"}
+
+
+class Decoder:
+    """Decodes a fixed set of rows from an image, fast.
+
+    One expression gives the values of all rows. It is made once, so a decoder is worth it
+    for rows that are decoded again and again; ``decode_known`` is for others.
+    """
+
+    def __init__(self, registers: Iterable[Register]) -> None:
+        """Make the expression."""
+        self.registers: Final = tuple(registers)
+        self._decode = _made(
+            "holding, inputs",
+            self.registers,
+            lambda row, address: f"{_SPACES[row.space]}[{address}]",
+        )
+
+    def decode(self, image: RegisterImage) -> dict[str, Value | None]:
+        """Return key -> value for every row whose words the image knows."""
+        try:
+            return self._decode(image.words[Space.HOLDING], image.words[Space.INPUT])
+        except KeyError:
+            return decode_known(self.registers, image)
+
+
+class RecordDecoder:
+    """Decodes records that are always of the same registers."""
+
+    def __init__(self, registers: Iterable[Register], addresses: Sequence[int]) -> None:
+        """Make the expression for the rows that lie in a record as a whole.
+
+        ``addresses`` are those of the words of a record, in their order.
+        """
+        places = {address: place for place, address in enumerate(addresses)}
+        self._decode = _made(
+            "words",
+            [
+                row
+                for row in registers
+                if all(address in places for address in range(row.address, row.end))
+            ],
+            lambda _, address: f"words[{places[address]}]",
+        )
+
+    def decode(self, words: Sequence[int]) -> dict[str, Value | None]:
+        """Return key -> value of all rows."""
+        return self._decode(words)
+
+
+def _made(
+    parameters: str, registers: Iterable[Register], place: _Place
+) -> Callable[..., dict[str, Value | None]]:
+    """Return a function that gives the values of rows."""
+    names: _Names = {}
+    items = ", ".join(
+        f"{row.key!r}: {_expression(row, names, place)}" for row in registers
+    )
+    # It is made of nothing but the numbers and keys of our own tables.
+    made: Callable[..., dict[str, Value | None]] = eval(  # noqa: S307
+        f"lambda {parameters}: {{{items}}}", dict(names)
+    )
+    return made
+
+
+def decode_known(
+    registers: Iterable[Register], image: RegisterImage
+) -> dict[str, Value | None]:
+    """Return key -> value for every row whose words the image knows, row by row."""
+    return {
+        row.key: row.decode(words)
+        for row in registers
+        if (words := image.get(row.space, row.address, row.words)) is not None
+    }
+
+
+def _expression(row: Register, names: _Names, place: _Place) -> str:
+    """Return what gives the value of a row; ``names`` takes in what it calls."""
+    words = [place(row, address) for address in range(row.address, row.end)]
+    raw = None if row.sentinels else _number(row, words)
+    if raw is None:
+        return f"{_named(row.decode, names)}([{', '.join(words)}])"
+    if row.options is not None:
+        return f"{_named(row.options.get, names)}({raw})"
+    if row.offset:
+        raw = f"({raw} + {row.offset})"
+    if row.numerator != 1:
+        raw = f"{raw} * {row.numerator}"
+    return raw if row.divisor == 1 else f"{raw} / {row.divisor}"
+
+
+def _number(row: Register, words: list[str]) -> str | None:
+    """Return what gives the raw number of a row, ``None`` if it is none."""
+    if isinstance(row.codec, Bits):
+        return f"({words[0]} >> {row.codec.shift} & {(1 << row.codec.width) - 1})"
+    if not isinstance(row.codec, Integer):
+        return None
+    order = words if row.codec.low_word_first else words[::-1]
+    number = " | ".join(
+        f"{word} << {16 * place}" if place else word for place, word in enumerate(order)
+    )
+    if row.codec.signed:
+        sign = 1 << (16 * row.words - 1)
+        return f"((({number}) ^ {sign}) - {sign})"
+    return f"({number})"
+
+
+def _named(function: Callable[..., Value | None], names: _Names) -> str:
+    name = f"f{len(names)}"
+    names[name] = function
+    return name
