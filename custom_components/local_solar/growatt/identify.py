@@ -215,12 +215,15 @@ async def read_serial_number(
     return found and found[0]
 
 
-async def identify(unit: ModbusUnit, *, profile: str | None = None) -> Identification:
+async def identify(
+    unit: ModbusUnit, *, profile: str | None = None, serial_number: str | None = None
+) -> Identification:
     """Ask ``unit`` who it is, with at most 6 requests if all of them are answered.
 
     ``profile`` is the owner's choice of register map; it overrides what was
     found, except that an off-grid model is never read with another's map. It may
     take one request more. Where nothing names the model, the choice names its family.
+    ``serial_number`` is set where it is known from elsewhere; then it is that.
     Raises ``ModbusError`` when the unit does not answer, ``NoSerialNumberError``
     when it answers but does not say who it is.
     """
@@ -236,7 +239,11 @@ async def identify(unit: ModbusUnit, *, profile: str | None = None) -> Identific
         await probe.name_plates()
     elif model.family not in _AT_3000 and not {model.family, profile} & NARROW:
         await probe.accessories_and_serial()
-    serial = await probe.serial_number(serial_number_places(model.family))
+    serial: tuple[str, Place | None] | None = await probe.serial_number(
+        serial_number_places(model.family)
+    )
+    if serial_number is not None and (serial is None or serial[0] != serial_number):
+        serial = serial_number, None
     if serial is None:
         raise NoSerialNumberError(probe.seen())
     if certainty is Certainty.CODED and not probe.names_size:
@@ -253,7 +260,7 @@ async def identify(unit: ModbusUnit, *, profile: str | None = None) -> Identific
         await probe.battery_plate()
     return Identification(
         serial_number=serial[0],
-        serial_place=serial[1][0],
+        serial_place=serial[1] and serial[1][0],
         family=model.family,
         profile=read_as,
         model=_name(probe, model),

@@ -133,6 +133,12 @@ class KnownInverter:
         self._pending: dict[tuple[object, ...], _Pending] = {}
         self._sums_strings = False
         self.devices: tuple[Device, ...] = tuple(self._make_devices())
+        self._shown = {
+            point.key
+            for device in self.devices
+            for point in device.points
+            if point.visibility is Visibility.SHOWN
+        }
         self._limits: Mapping[str, Limits] = {
             device.identity.id: limits_of(device.points, identified.rated_power)
             for device in self.devices
@@ -427,11 +433,15 @@ class KnownInverter:
 
     # -- what is reported ---------------------------------------------------------
 
-    def take_in(self, space: Space, blocks: Blocks, at: float) -> Poll:
+    def take_in(
+        self, space: Space, blocks: Blocks, at: float, *, keep: bool = True
+    ) -> Poll:
         """Take in words that were reported at monotonic time ``at``; return what they say.
 
-        Words that cannot be true are not taken in: then ``failed`` has the values that
-        show it, and there is no snapshot. A single value that cannot be true is left out.
+        Unless they are to be kept they are of an earlier time, and only looked at.
+
+        A value that cannot be true is left out. If several of those that are shown cannot,
+        the words are garbage and not taken in: ``failed`` tells why there is no snapshot.
         """
         words: tuple[int, ...] = ()
         for _, found in blocks:
@@ -441,16 +451,15 @@ class KnownInverter:
         record = self._record(space, blocks)
         snapshot = self._completed(record.decode(words))
         wrong = self._impossible(record, snapshot)
-        if len(wrong) > 1:
+        if len(wrong.keys() & self._shown) > 1:
             return Poll(failed=wrong)
+        if not keep:
+            return Poll(snapshot=_without(snapshot, wrong), failed=wrong)
         # Hardly anybody looks at them, so they are put in their places when somebody does.
         self._pending[space, *(first for first, _ in blocks)] = (space, blocks, at)
         if self._voltage_contradicted(snapshot.get(self.battery_id, {})):
             snapshot = self._completed(self._record(space, blocks).decode(words))
-        for values in snapshot.values():
-            for key in wrong:
-                values.pop(key, None)
-        return Poll(snapshot=snapshot, failed=wrong)
+        return Poll(snapshot=_without(snapshot, wrong), failed=wrong)
 
     def _impossible(self, record: _RecordShape, snapshot: Snapshot) -> dict[str, str]:
         """Return the keys of values that cannot be true, with what they claim."""
@@ -485,3 +494,13 @@ class KnownInverter:
                 self._records.clear()
             self._records[shape] = record
         return record
+
+
+def _without(
+    snapshot: dict[str, dict[str, Value | None]], wrong: Collection[str]
+) -> dict[str, dict[str, Value | None]]:
+    """Return a snapshot without what cannot be true."""
+    for values in snapshot.values():
+        for key in wrong:
+            values.pop(key, None)
+    return snapshot
