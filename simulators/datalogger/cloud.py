@@ -6,6 +6,7 @@ clock (31), and sets that when it has the answer: as was recorded.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 import logging
@@ -62,8 +63,11 @@ class CloudConnection:
         self._later: set[asyncio.Task[None]] = set()
         self._glued = b""
         self._kinds: set[int] = set()
+        self._packets = PacketReader()
         self.octets = b""
         """All bytes that came."""
+        self.reads = 0
+        """In how many pieces they came."""
         self.sent_octets = b""
         """All bytes that were sent."""
         self.received: list[Packet] = []
@@ -73,18 +77,19 @@ class CloudConnection:
         self.protocol = 6
         self.is_open = True
 
-    def count(self, kind: Kind) -> int:
-        """Return how many packets of a kind came."""
-        return sum(packet.kind == kind for packet in self.received)
+    @property
+    def bad(self) -> int:
+        """How many packets had a wrong checksum."""
+        return self._packets.bad
 
     async def serve(self, reader: asyncio.StreamReader) -> None:
         """Take what comes until the logger leaves."""
-        packets = PacketReader()
         try:
             while data := await reader.read(0x10000):
+                self.reads += 1
                 if self._cloud.record:
                     self.octets += data
-                for packet in packets.feed(data):
+                for packet in self._packets.feed(data):
                     self._take(packet)
                 self._cloud.waiting.notify()
         except (OSError, PacketError) as err:
@@ -122,8 +127,9 @@ class CloudConnection:
             if habits.acknowledges:
                 self._answer(packet.ack())
         elif packet.kind == Kind.PARAMETER and habits.sets_clock:
-            if Parameter.parse(packet).number == parameters.CLOCK:
-                self.set_clock()
+            with suppress(PacketError):
+                if Parameter.parse(packet).number == parameters.CLOCK:
+                    self.set_clock()
         cloud.obey_wishes(self, packet)
 
     def _recognise(self, packet: Packet) -> None:

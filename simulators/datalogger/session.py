@@ -258,7 +258,7 @@ class Session:
             self.unanswered = 0
         elif packet.is_ack:
             self._acknowledged(packet)
-        elif packet.kind in COMMANDS:
+        elif packet.kind in COMMANDS and not stick.encrypted:
             self._obey(packet)
         stick.waiting.notify()
 
