@@ -9,11 +9,12 @@ from types import ModuleType
 
 from . import growatt, plant
 from .cli import Parser
+from .datalogger import cli as datalogger_cli
 from .errors import SimulatorError
 from .hoymiles import cli as hoymiles_cli
 from .mate3 import cli as mate3_cli
 
-DEVICES = (growatt, hoymiles_cli, mate3_cli, plant)
+DEVICES = (growatt, datalogger_cli, hoymiles_cli, mate3_cli, plant)
 """Modules with a ``register`` that adds their subcommands."""
 
 BAD_INPUT = 2
@@ -25,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
     parser = Parser(
         prog="python -m simulators",
-        description="Simulated devices. Each prints a line once it listens and serves"
-        " until it is stopped.",
+        description="Simulated devices. Each prints a line once it listens, or runs,"
+        " and serves until it is stopped.",
     )
     commands = parser.add_subparsers(
         title="devices", metavar="DEVICE", required=True, parser_class=Parser

@@ -324,6 +324,13 @@ def not_negative(text: str) -> float:
     return 0.0 if text == "0" else positive(text)
 
 
+def port_number(text: str) -> int:
+    """Read a port to listen on; 0 stands for a free one."""
+    if text.isascii() and text.isdecimal() and len(text) < 6 and int(text) <= 0xFFFF:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+
+
 def start_time(text: str) -> datetime:
     """Read a local time, or a time of today."""
     try:

@@ -16,6 +16,7 @@ from simulators.cli import (
     add_time_options,
     announce,
     not_negative,
+    port_number,
     serve,
 )
 from simulators.clock import SimulatedClock
@@ -107,7 +108,7 @@ def _add_address(parser: argparse.ArgumentParser, port: int) -> None:
     parser.add_argument(
         "--port",
         metavar="N",
-        type=_port,
+        type=port_number,
         default=port,
         help="port to listen on (%(default)s); 0 takes a free one",
     )
@@ -182,9 +183,3 @@ async def run_cloud(options: argparse.Namespace) -> None:
 def _cannot_listen(options: argparse.Namespace, err: OSError) -> SimulatorError:
     address = Address(options.host, options.port)
     return SimulatorError(f"cannot listen on {address}: {err.strerror or err}")
-
-
-def _port(text: str) -> int:
-    if text.isascii() and text.isdecimal() and len(text) < 6 and int(text) <= 0xFFFF:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")

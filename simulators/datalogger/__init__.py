@@ -1,0 +1,1 @@
+"""Simulated Growatt dataloggers (ShineWiFi, ShineLAN), and the server that they report to."""
