@@ -34,6 +34,7 @@ GROUND: Final = {
     "modbus_link",
     "points",
     "registers",
+    "setting_values",
     "values",
     "write_budget",
     "write_errors",

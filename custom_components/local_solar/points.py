@@ -135,6 +135,18 @@ class Release:
     lost, or the device has limits of its own. What it holds is then taken for ours."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occurrence:
+    """Something that happened on a device.
+
+    ``number`` counts, so that the same thing twice is not the same value.
+    """
+
+    kind: str
+    number: int
+    details: tuple[tuple[str, str | int | None], ...] = ()
+
+
 type Value = (
     bool
     | int
@@ -145,6 +157,7 @@ type Value = (
     | TimeSlot
     | PowerCommand
     | frozenset[Alarm]
+    | Occurrence
 )
 """What a point can hold. A value the device does not give is ``None`` or missing."""
 
@@ -208,6 +221,8 @@ class Quantity(StrEnum):
     """True while the device answers."""
     ALARMS = auto()
     """The faults and warnings there are now; shown as events when they come and go."""
+    OCCURRENCES = auto()
+    """What happens on a device now and then, shown as events: each is one of the options."""
     COMMAND = auto()
     """Something the device can be told to do. It has no value."""
 

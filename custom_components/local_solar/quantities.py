@@ -109,6 +109,7 @@ PRESENTATIONS: Final[Mapping[Quantity, Presentation]] = {
         diagnostic=True,
     ),
     Quantity.ALARMS: Presentation(platform=Platform.EVENT),
+    Quantity.OCCURRENCES: Presentation(platform=Platform.EVENT),
     Quantity.COMMAND: Presentation(platform=Platform.BUTTON),
 }
 

@@ -16,7 +16,7 @@ from homeassistant.util import dt as dt_util
 
 from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator
 from .entity import LocalSolarEntity, points_on
-from .points import Device, Point, PowerCommand, TimeSlot
+from .points import Device, Occurrence, Point, PowerCommand, TimeSlot
 from .quantities import precision, presentation
 
 PARALLEL_UPDATES = 0
@@ -62,7 +62,7 @@ class LocalSolarSensor(LocalSolarEntity, SensorEntity):
             return value.replace(tzinfo=dt_util.get_default_time_zone())
         if isinstance(value, time):
             return value.isoformat("minutes")
-        if isinstance(value, frozenset | TimeSlot | PowerCommand):
+        if isinstance(value, frozenset | Occurrence | TimeSlot | PowerCommand):
             return None
         return value
 

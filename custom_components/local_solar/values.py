@@ -7,6 +7,7 @@ from typing import Final
 
 from .points import (
     SLOT_PARTS,
+    Occurrence,
     Point,
     PowerCommand,
     Quantity,
@@ -48,6 +49,8 @@ def parse(point: Point, given: Given) -> Value | TimeSlotChange:
             return _slot(given)
         case Quantity.POWER_COMMAND:
             raise NotAValueError("is given with the action control_battery only")
+        case Quantity.TEXT:
+            return _text(given)
         case _ if point.options:
             return _text(given)
         case _:
@@ -70,6 +73,8 @@ def as_json(value: Value | None) -> Json:
             return _clock_time(value)
         case frozenset():
             return [alarm.text for alarm in sorted(value)]
+        case Occurrence():
+            return {"kind": value.kind, **dict(value.details)}
         case _:
             return value
 

@@ -10,15 +10,13 @@ minute later.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 import time
 from typing import Final, override
 
 from ..points import IN_FLASH, Point, Value, Wanted
-from ..values import as_text
+from ..setting_values import checked_number, invalid
 from ..write_errors import (
     DeviceError,
-    InvalidValueError,
     NotASettingError,
     NotIdentifiedError,
     NotSentError,
@@ -45,12 +43,6 @@ PROVED_FOR: Final = 5.0
 ROUNDING: Final = 0.015
 """Share of the rated power by which a limit may read back otherwise: some firmware rounds
 to whole percent."""
-
-
-_TOLERANCE: Final = 1e-6
-"""A value may be off by so much of a step: templates calculate."""
-
-_DECIMALS: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,38 +323,15 @@ def _checked(point: Point, wanted: Wanted) -> Value:
     """Return what is wanted if the point can hold it. Raises ``InvalidValueError``."""
     if point.key in _COMMANDS:
         if wanted is not True:
-            raise _invalid(
+            raise invalid(
                 "value_not_representable", point, wanted, "is no command: say on"
             )
         return True
     if point.key == points.ON_OFF.key:
         if not isinstance(wanted, bool):
-            raise _invalid("value_not_representable", point, wanted, "is not on or off")
+            raise invalid("value_not_representable", point, wanted, "is not on or off")
         return wanted
-    if isinstance(wanted, bool) or not isinstance(wanted, int | float):
-        raise _invalid("value_not_representable", point, wanted, "is not a number")
-    rule = point.setting
-    assert rule is not None
-    assert rule.minimum is not None and rule.maximum is not None and rule.step
-    if not isfinite(wanted) or not rule.minimum <= wanted <= rule.maximum:
-        allowed = f"{rule.minimum:g} to {rule.maximum:g} {point.unit}"
-        raise _invalid("value_out_of_range", point, wanted, f"is not within {allowed}")
-    steps = wanted / rule.step
-    if abs(steps - round(steps)) > _TOLERANCE:
-        raise _invalid(
-            "value_not_representable",
-            point,
-            wanted,
-            f"is not a multiple of {rule.step:g}",
-        )
-    # Templates calculate: 33.300000000000004 is meant to be 33.3.
-    return round(round(steps) * rule.step, _DECIMALS)
-
-
-def _invalid(kind: str, point: Point, wanted: Wanted, why: str) -> InvalidValueError:
-    return InvalidValueError(
-        kind, why, register=point.key, value=as_text(wanted, point.unit)
-    )
+    return checked_number(point, wanted)
 
 
 def _failure(

@@ -67,6 +67,7 @@ class Logger:
     records: int = 0
     rejected: int = 0
     blocked: int = 0
+    connections: int = 0
     is_encrypted: bool = False
 
     @property
@@ -192,6 +193,7 @@ class Fleet:
         if logger is None:
             return
         logger.session = session
+        logger.connections += 1
         logger.is_encrypted = session.is_encrypted
         self._owner.logger_changed(logger)
 
