@@ -171,7 +171,8 @@ def _add_behaviour(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--clock",
         metavar="KIND",
-        help="their clocks: right, zero, frozen, off=SECONDS, drift=SECONDS in an hour",
+        help="their clocks: right, zero or garbage in records, constant for whoever asks,"
+        " frozen, off=SECONDS, drift=SECONDS in an hour",
     )
     group.add_argument(
         "--encrypted",

@@ -264,7 +264,7 @@ def stamp_of(when: datetime) -> bytes:
     """Return a time as records have it."""
     return bytes(
         (
-            when.year - 2000,
+            (when.year - 2000) & 0xFF,
             *(when.month, when.day, when.hour, when.minute, when.second),
         )
     )

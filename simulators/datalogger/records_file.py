@@ -125,7 +125,7 @@ class Replay:
                         tasks.create_task(self._listen(reader))
                 finally:
                     writer.close()
-            except* (OSError, PacketError) as err:
+            except* (OSError, UnicodeError, PacketError) as err:
                 _LOGGER.info("%s: %s", self.recording.logger, err.exceptions[0])
             if not self.is_done:
                 await asyncio.sleep(delay)

@@ -253,8 +253,9 @@ class SimulatedStick:
         """Connect and talk; return whether the server said anything."""
         try:
             reader, writer = await asyncio.open_connection(*self.server)
-        except OSError as err:
-            _LOGGER.info("%s: cannot connect: %s", self.serial, err.strerror or err)
+        except (OSError, UnicodeError) as err:
+            # A name that cannot be one is no better than one that nobody has.
+            _LOGGER.info("%s: cannot connect: %s", self.serial, err)
             return False
         if not self._may_connect.is_set():
             writer.close()
@@ -516,7 +517,7 @@ class SimulatedStick:
     def parameter(self, number: int) -> str:
         """Return what a parameter reads. Raises ``KeyError`` if there is none."""
         if number == parameters.CLOCK:
-            return f"{self.clock.now():%Y-%m-%d %H:%M:%S}"
+            return self.clock.text()
         return self.parameters[number]
 
     def set_parameter(self, number: int, text: str) -> None:

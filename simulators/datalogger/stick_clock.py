@@ -1,6 +1,7 @@
 """The clock of a datalogger, which is not always right."""
 
 from datetime import datetime, timedelta
+import math
 from typing import Final
 
 from simulators.clock import SimulatedClock
@@ -11,7 +12,13 @@ from .packets import ZERO_STAMP, stamp_of
 TEXT: Final = "%Y-%m-%d %H:%M:%S"
 """How parameter 31 writes a time."""
 
-_KINDS: Final = "right, zero, frozen, off=SECONDS, drift=SECONDS"
+CONSTANT: Final = "2017-07-01 23:59:59"
+"""What some firmware tells of its clock, whatever that shows."""
+
+_GARBAGE: Final = bytes((33, 0, 0, 39, 77, 77))
+"""A time as it was recorded."""
+
+_KINDS: Final = "right, zero, garbage, constant, frozen, off=SECONDS, drift=SECONDS"
 
 
 class StickClock:
@@ -21,7 +28,8 @@ class StickClock:
         self,
         clock: SimulatedClock,
         *,
-        zero: bool = False,
+        stamp: bytes | None = None,
+        constant: bool = False,
         frozen: bool = False,
         off: float = 0.0,
         drift: float = 0.0,
@@ -30,16 +38,18 @@ class StickClock:
 
         Args:
             clock: the right time.
-            zero: records carry zeros in the place of the time.
+            stamp: what records carry in the place of the time.
+            constant: whoever asks is told ``CONSTANT``.
             frozen: it stands still, and setting it does not start it.
             off: how many seconds it is ahead, until it is set.
             drift: seconds that it gains in an hour.
 
         """
         self._clock = clock
-        self.zero = zero
-        self.frozen = frozen
-        self.drift = drift
+        self._stamp = stamp
+        self._constant = constant
+        self._frozen = frozen
+        self._drift = drift
         self._set_to = clock.now() + timedelta(seconds=off)
         self._set_at = clock.now()
         self.was_set = False
@@ -55,12 +65,16 @@ class StickClock:
                 case "right", None:
                     return cls(clock)
                 case "zero", None:
-                    return cls(clock, zero=True)
+                    return cls(clock, stamp=ZERO_STAMP)
+                case "garbage", None:
+                    return cls(clock, stamp=_GARBAGE)
+                case "constant", None:
+                    return cls(clock, constant=True)
                 case "frozen", None:
                     return cls(clock, frozen=True)
-                case "off", float():
+                case "off", float() if math.isfinite(seconds):
                     return cls(clock, off=seconds)
-                case "drift", float():
+                case "drift", float() if math.isfinite(seconds):
                     return cls(clock, drift=seconds)
         except ValueError, OverflowError:
             pass
@@ -68,10 +82,10 @@ class StickClock:
 
     def now(self) -> datetime:
         """Return what it shows."""
-        if self.frozen:
+        if self._frozen:
             return self._set_to
         passed = self._clock.now() - self._set_at
-        return self._set_to + passed * (1 + self.drift / 3600)
+        return self._set_to + passed * (1 + self._drift / 3600)
 
     def set(self, when: datetime) -> None:
         """Set it."""
@@ -80,4 +94,8 @@ class StickClock:
 
     def stamp(self) -> bytes:
         """Return the time as records have it."""
-        return ZERO_STAMP if self.zero else stamp_of(self.now())
+        return stamp_of(self.now()) if self._stamp is None else self._stamp
+
+    def text(self) -> str:
+        """Return the time as parameter 31 has it."""
+        return CONSTANT if self._constant else self.now().strftime(TEXT)

@@ -46,7 +46,12 @@ def _stick(
     cloud: SimulatedCloud, *inverters: SimulatedInverter, **options: Any
 ) -> SimulatedStick:
     """Return a stick that says nothing by itself but ping and announcements."""
-    settings = {"interval": math.inf, "timing": EAGER, "clock": _clock(), "seed": 1}
+    settings: dict[str, Any] = {
+        "interval": math.inf,
+        "timing": EAGER,
+        "clock": _clock(),
+        "seed": 1,
+    }
     return SimulatedStick(
         "XGD0SIM001", cloud.address, inverters or None, **(settings | options)
     )
@@ -432,6 +437,16 @@ async def test_stick_moves_to_another_server_after_a_restart() -> None:
         assert (answer.number, answer.status) == (32, 0)
 
 
+async def test_stick_survives_a_server_name_that_cannot_be_one() -> None:
+    async with _talking() as (stick, cloud):
+        stick.parameters[17] = "x" * 70
+        stick.restart()
+        await stick.wait_until(lambda: not stick.connected)
+        stick.parameters[17] = cloud.host
+        stick.restart()
+        await stick.wait_until(lambda: stick.is_announced)
+
+
 async def test_update_is_seen_in_what_was_written() -> None:
     async with _talking() as (stick, cloud):
         cloud.connection().start_update("http://192.0.2.9/firmware.bin")
@@ -459,12 +474,23 @@ async def test_clocks_of_sticks_are_not_all_right(
         assert stick.clock.now() == later
 
 
-async def test_zero_clock_shows_in_records_alone() -> None:
-    async with _talking(stick_clock="zero") as (stick, cloud):
+@pytest.mark.parametrize(
+    ("kind", "stamp", "text"),
+    [
+        ("zero", "000000000000", "2026-06-21 12:30:15"),
+        ("garbage", "210000274d4d", "2026-06-21 12:30:15"),
+        ("constant", "1a06150c1e0f", "2017-07-01 23:59:59"),
+        ("off=-1000000000", None, "1994-10-13 10:43:35"),
+    ],
+)
+async def test_records_and_parameter_may_tell_another_time(
+    kind: str, stamp: str | None, text: str
+) -> None:
+    async with _talking(stick_clock=kind) as (stick, cloud):
         stick.report()
         record = Record.parse(await cloud.wait_for(Kind.LIVE))
-        assert record.stamp == ZERO_STAMP
-        assert stick.parameter(31) == "2026-06-21 12:30:15"
+        assert stamp in (None, record.stamp.hex())
+        assert stick.parameter(31) == text
 
 
 # -- other records -----------------------------------------------------------------------
@@ -658,6 +684,8 @@ async def test_late_cloud_answers_late() -> None:
         ({"protocol": 5, "serial": "A" * 11}, "is too long for protocol 5"),
         ({"protocol": 5, "meter": "words"}, "protocol 5 has no records of meters"),
         ({"stick_clock": "slow"}, "clock 'slow' is not one of right, zero"),
+        ({"stick_clock": "off=1e30"}, "clock 'off=1e30' is not one of"),
+        ({"stick_clock": "drift=inf"}, "clock 'drift=inf' is not one of"),
         ({"rogues": ["x"]}, "'x' is not one of split, glue"),
     ],
 )

@@ -22,7 +22,7 @@ from simulators.datalogger.packets import (
     Record,
     serial_field,
 )
-from simulators.datalogger.records_file import Replay, load_recordings
+from simulators.datalogger.records_file import Recording, Replay, load_recordings
 from simulators.datalogger.stick import EAGER, SimulatedStick
 from simulators.errors import SimulatorError
 
@@ -119,6 +119,12 @@ def _live(logger: str, protocol: int) -> Packet:
     return Packet(kind=Kind.LIVE, body=record.body(protocol), protocol=protocol)
 
 
+async def _replay(recording: Recording, cloud: SimulatedCloud) -> None:
+    """Send a recording until it is acknowledged."""
+    async with Replay(recording, cloud.address) as replay:
+        await replay.wait_until(lambda: any(p.is_ack for p in replay.received))
+
+
 async def test_replay_sends_each_loggers_packets_on_a_connection_of_its_own(
     tmp_path: Path,
 ) -> None:
@@ -136,10 +142,7 @@ async def test_replay_sends_each_loggers_packets_on_a_connection_of_its_own(
     file.write_text("\n".join(lines))
     async with SimulatedCloud() as cloud:
         for recording in load_recordings(file):
-            async with Replay(recording, cloud.address) as replay:
-                await replay.wait_until(
-                    lambda replay=replay: any(p.is_ack for p in replay.received)
-                )
+            await _replay(recording, cloud)
         assert [connection.octets for connection in cloud.connections] == [
             ping.encode() + one.encode(),
             two.encode(),
