@@ -20,6 +20,9 @@ sys.path.insert(0, str(ROOT))
 from custom_components.local_solar import quantities  # noqa: E402
 from custom_components.local_solar.event import CLEARED  # noqa: E402
 from custom_components.local_solar.growatt.alarms import AlarmKind, slug_texts  # noqa: E402
+from custom_components.local_solar.growatt.datalogger.devices import (  # noqa: E402
+    every_point as datalogger_points,
+)
 from custom_components.local_solar.growatt.known_inverter import SYNC_CLOCK  # noqa: E402
 from custom_components.local_solar.growatt.profiles.catalogue import every_row  # noqa: E402
 from custom_components.local_solar.hoymiles.alarms import TEXTS  # noqa: E402
@@ -76,6 +79,7 @@ ICONS: Final[Mapping[Quantity, str]] = {
     Quantity.TIME_OF_DAY: "mdi:clock-outline",
     Quantity.FLAG: "mdi:toggle-switch-outline",
     Quantity.ALARMS: "mdi:alarm-light-outline",
+    Quantity.OCCURRENCES: "mdi:message-alert-outline",
     Quantity.COMMAND: "mdi:clock-check-outline",
 }
 """Icons of quantities that Home Assistant has no device class for."""
@@ -108,7 +112,7 @@ def points() -> Iterator[Point]:
         if row.point.visibility is not Visibility.RAW:
             yield row.point
     yield from (CONNECTED, PROBLEM, ALARMS, SYNC_CLOCK, COMMANDED_UNTIL)
-    for point in (*every_point(), *outback_points()):
+    for point in (*datalogger_points(), *every_point(), *outback_points()):
         if point.visibility is not Visibility.RAW:
             yield point
 
@@ -163,6 +167,10 @@ def _add_texts(platform: Texts, point: Point) -> None:
         sys.exit(f"{point.key}: two names: {name!r} and {point.name!r}")
     if point.options:
         states = _part(entry, "state")
+        if point.quantity is Quantity.OCCURRENCES:
+            del entry["state"]
+            event_type = _part(_part(entry, "state_attributes"), "event_type")
+            states = _part(event_type, "state")
         states.update(
             (option, text)
             for option, text in state_texts(point).items()

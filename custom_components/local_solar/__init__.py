@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import (
@@ -24,8 +25,16 @@ from .battery_control import (
     report_not_released,
 )
 from .clock_sync import async_start_clock_sync
-from .const import CONF_KIND, DOMAIN, KIND_GROWATT, KIND_HOYMILES, KIND_OUTBACK
+from .const import (
+    CONF_KIND,
+    DOMAIN,
+    KIND_DATALOGGER,
+    KIND_GROWATT,
+    KIND_HOYMILES,
+    KIND_OUTBACK,
+)
 from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator
+from .coordinators.datalogger import DataloggerCoordinator
 from .coordinators.growatt import GrowattCoordinator
 from .coordinators.hoymiles import HoymilesCoordinator, silent_dtu_issue
 from .coordinators.outback import OutBackCoordinator
@@ -53,6 +62,7 @@ COORDINATORS: Final[
     ]
 ] = {
     KIND_GROWATT: GrowattCoordinator,
+    KIND_DATALOGGER: DataloggerCoordinator,
     KIND_HOYMILES: HoymilesCoordinator,
     KIND_OUTBACK: OutBackCoordinator,
 }
@@ -74,6 +84,9 @@ async def async_setup_entry(hass: HomeAssistant, entry: LocalSolarConfigEntry) -
         raise
     entry.runtime_data = coordinator
     register_devices(hass, entry)
+    entry.async_on_unload(
+        coordinator.on_devices_added(lambda _: register_devices(hass, entry))
+    )
     forget_replaced_entities(hass, entry)
     await coordinator.async_open_writing()
     async_start_clock_sync(hass, entry)
@@ -117,5 +130,11 @@ async def _async_release_battery(
 async def async_remove_config_entry_device(
     hass: HomeAssistant, entry: LocalSolarConfigEntry, device: dr.DeviceEntry
 ) -> bool:
-    """Let the owner remove a device that the inverter no longer has."""
-    return not is_present(entry, device)
+    """Let the owner remove a device that is not there any more."""
+    if not is_present(entry, device):
+        return True
+    return entry.state is ConfigEntryState.LOADED and any(
+        entry.runtime_data.forget(name)
+        for domain, name in device.identifiers
+        if domain == DOMAIN
+    )

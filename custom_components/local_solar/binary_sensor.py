@@ -8,7 +8,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator
-from .entity import LocalSolarEntity, points_on
+from .entity import LocalSolarEntity, async_add_points
 from .points import Device, Point
 from .quantities import presentation
 
@@ -21,10 +21,8 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Add a binary sensor for each point that is shown as one."""
-    coordinator = entry.runtime_data
-    async_add_entities(
-        LocalSolarBinarySensor(coordinator, device, point)
-        for device, point in points_on(coordinator, Platform.BINARY_SENSOR)
+    async_add_points(
+        entry, Platform.BINARY_SENSOR, async_add_entities, LocalSolarBinarySensor
     )
 
 

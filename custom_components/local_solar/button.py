@@ -8,7 +8,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator
-from .entity import LocalSolarControl, points_on
+from .entity import LocalSolarControl, async_add_points
 from .points import CONNECTED, Device, Point
 
 PARALLEL_UPDATES = 1
@@ -20,11 +20,7 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Add a button for each setting that is changed with one."""
-    coordinator = entry.runtime_data
-    async_add_entities(
-        LocalSolarButton(coordinator, device, point)
-        for device, point in points_on(coordinator, Platform.BUTTON)
-    )
+    async_add_points(entry, Platform.BUTTON, async_add_entities, LocalSolarButton)
 
 
 class LocalSolarButton(LocalSolarControl, ButtonEntity):
@@ -41,7 +37,8 @@ class LocalSolarButton(LocalSolarControl, ButtonEntity):
     @override
     def available(self) -> bool:
         """Whether the device answers: a command has no value that could be missing."""
-        return self.coordinator.last_update_success and self.coordinator.awake
+        coordinator = self.coordinator
+        return coordinator.last_update_success and coordinator.answers(self.point_id[0])
 
     @override
     async def async_press(self) -> None:

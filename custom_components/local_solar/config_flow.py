@@ -7,7 +7,16 @@ from homeassistant.config_entries import ConfigEntry, ConfigFlowResult, OptionsF
 from homeassistant.core import callback
 from homeassistant.helpers.service_info.dhcp import DhcpServiceInfo
 
-from .const import CONF_KIND, DOMAIN, KIND_GROWATT, KIND_HOYMILES, KIND_OUTBACK
+from .const import (
+    CONF_KIND,
+    DOMAIN,
+    KIND_DATALOGGER,
+    KIND_GROWATT,
+    KIND_HOYMILES,
+    KIND_OUTBACK,
+)
+from .flows.datalogger import DataloggerFlow
+from .flows.datalogger_options import DataloggerOptionsFlow
 from .flows.growatt import GrowattFlow
 from .flows.growatt_options import GrowattOptionsFlow
 from .flows.hoymiles import HOST_NAME_PREFIX, HoymilesFlow
@@ -17,12 +26,15 @@ from .flows.outback_options import OutBackOptionsFlow
 
 OPTIONS: Final[Mapping[str, Callable[[], OptionsFlow]]] = {
     KIND_GROWATT: GrowattOptionsFlow,
+    KIND_DATALOGGER: DataloggerOptionsFlow,
     KIND_HOYMILES: HoymilesOptionsFlow,
     KIND_OUTBACK: OutBackOptionsFlow,
 }
 
 
-class LocalSolarConfigFlow(GrowattFlow, HoymilesFlow, OutBackFlow, domain=DOMAIN):
+class LocalSolarConfigFlow(
+    GrowattFlow, DataloggerFlow, HoymilesFlow, OutBackFlow, domain=DOMAIN
+):
     """Adds and changes entries."""
 
     VERSION = 1
@@ -34,7 +46,13 @@ class LocalSolarConfigFlow(GrowattFlow, HoymilesFlow, OutBackFlow, domain=DOMAIN
     ) -> ConfigFlowResult:
         """Ask what to add."""
         return self.async_show_menu(
-            step_id="user", menu_options=[*self._growatt_menu(), "hoymiles", "outback"]
+            step_id="user",
+            menu_options=[
+                *self._growatt_menu(),
+                "datalogger",
+                "hoymiles",
+                "outback",
+            ],
         )
 
     async def async_step_reconfigure(
@@ -42,6 +60,8 @@ class LocalSolarConfigFlow(GrowattFlow, HoymilesFlow, OutBackFlow, domain=DOMAIN
     ) -> ConfigFlowResult:
         """Ask how the same device is reached now."""
         kind = self._get_reconfigure_entry().data[CONF_KIND]
+        if kind == KIND_DATALOGGER:
+            return await self.async_step_datalogger()
         if kind == KIND_HOYMILES:
             return await self.async_step_hoymiles()
         if kind == KIND_OUTBACK:

@@ -20,6 +20,9 @@ TO_REDACT: Final = frozenset(
         "serial_number",
         "battery_serial",
         "evidence",
+        "logger_serial",
+        "inverter_serial",
+        "allowed_dataloggers",
         "meters",
     }
 )

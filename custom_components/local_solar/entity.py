@@ -1,30 +1,48 @@
 """One entity = one device + one point."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from typing import override
 
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.device_registry import DeviceInfo
+from homeassistant.helpers.entity import Entity
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from . import quantities
 from .const import DOMAIN
-from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator, unique_id
+from .coordinators.base import (
+    LocalSolarConfigEntry,
+    LocalSolarCoordinator,
+    shown_points,
+    unique_id,
+)
 from .points import Device, Point, PointId, Value, Wanted
 from .writing import Asker
 
 
-def points_on(
-    coordinator: LocalSolarCoordinator, platform: Platform
-) -> Iterator[tuple[Device, Point]]:
-    """Go through the points that become entities of ``platform``."""
-    return (
-        (device, point)
-        for device, point in coordinator.points()
-        if quantities.platform(point, may_write=coordinator.may_write) is platform
-    )
+@callback
+def async_add_points(
+    entry: LocalSolarConfigEntry,
+    platform: Platform,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+    make: Callable[[LocalSolarCoordinator, Device, Point], Entity],
+) -> None:
+    """Add an entity for each point that is shown on a platform, now and when devices appear."""
+    coordinator = entry.runtime_data
+
+    @callback
+    def add(devices: Iterable[Device]) -> None:
+        async_add_entities(
+            make(coordinator, device, point)
+            for device, point in shown_points(devices)
+            if quantities.platform(point, may_write=coordinator.may_write) is platform
+        )
+
+    add(coordinator.devices)
+    entry.async_on_unload(coordinator.on_devices_added(add))
 
 
 @callback

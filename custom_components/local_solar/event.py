@@ -1,4 +1,4 @@
-"""Events: faults and warnings that come and go."""
+"""Events: faults and warnings that come and go, and what happens now and then."""
 
 from typing import Final, override
 
@@ -8,8 +8,8 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator
-from .entity import LocalSolarEntity, points_on
-from .points import Alarm, Device, Point
+from .entity import LocalSolarEntity, async_add_points
+from .points import Alarm, Device, Occurrence, Point, Quantity
 
 PARALLEL_UPDATES = 0
 
@@ -21,12 +21,16 @@ async def async_setup_entry(
     entry: LocalSolarConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
-    """Add an event entity for each device that reports alarms."""
-    coordinator = entry.runtime_data
-    async_add_entities(
-        AlarmEvent(coordinator, device, point)
-        for device, point in points_on(coordinator, Platform.EVENT)
-    )
+    """Add an event entity for each point that is shown as one."""
+    async_add_points(entry, Platform.EVENT, async_add_entities, _event)
+
+
+def _event(
+    coordinator: LocalSolarCoordinator, device: Device, point: Point
+) -> AlarmEvent | OccurrenceEvent:
+    """Return the entity of a point that is shown as events."""
+    kind = AlarmEvent if point.quantity is Quantity.ALARMS else OccurrenceEvent
+    return kind(coordinator, device, point)
 
 
 class AlarmEvent(LocalSolarEntity, EventEntity):
@@ -67,4 +71,32 @@ class AlarmEvent(LocalSolarEntity, EventEntity):
             alarm.kind,
             {"code": alarm.code, "subcode": alarm.subcode, "text": alarm.text},
         )
+        self.async_write_ha_state()
+
+
+class OccurrenceEvent(LocalSolarEntity, EventEntity):
+    """Fires when something happens."""
+
+    def __init__(
+        self, coordinator: LocalSolarCoordinator, device: Device, point: Point
+    ) -> None:
+        """Start from what has happened so far."""
+        super().__init__(coordinator, device, point)
+        self._attr_event_types = list(point.options)
+        self._known = self.reading
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Whether it is heard of: mostly nothing has happened yet."""
+        return self.coordinator.last_update_success
+
+    @callback
+    @override
+    def _handle_coordinator_update(self) -> None:
+        """Fire for what is new."""
+        happened = self.reading
+        if isinstance(happened, Occurrence) and happened != self._known:
+            self._known = happened
+            self._trigger_event(happened.kind, dict(happened.details))
         self.async_write_ha_state()

@@ -8,7 +8,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator
-from .entity import LocalSolarControl, points_on
+from .entity import LocalSolarControl, async_add_points
 from .points import Device, Point
 from .quantities import presentation
 
@@ -21,11 +21,7 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Add a number for each setting that is changed with one."""
-    coordinator = entry.runtime_data
-    async_add_entities(
-        LocalSolarNumber(coordinator, device, point)
-        for device, point in points_on(coordinator, Platform.NUMBER)
-    )
+    async_add_points(entry, Platform.NUMBER, async_add_entities, LocalSolarNumber)
 
 
 class LocalSolarNumber(LocalSolarControl, NumberEntity):

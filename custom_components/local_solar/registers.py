@@ -1,4 +1,4 @@
-"""Looking at the registers of a device: what actions may ask a coordinator for."""
+"""Looking at registers and parameters of a device: what actions may ask a coordinator for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +20,19 @@ class RegisterReading:
     words: tuple[int, ...]
     values: Mapping[str, Value | None]
     point: Point | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterReading:
+    """A numbered parameter that was just read, and what it means.
+
+    ``point`` is set if a point was asked for, and then ``value`` is its value.
+    """
+
+    number: int
+    text: str
+    point: Point | None = None
+    value: Value | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from homeassistant.helpers.typing import StateType
 from homeassistant.util import dt as dt_util
 
 from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator
-from .entity import LocalSolarEntity, points_on
+from .entity import LocalSolarEntity, async_add_points
 from .points import Device, Occurrence, Point, PowerCommand, TimeSlot
 from .quantities import precision, presentation
 
@@ -28,13 +28,15 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Add a sensor for each point that is shown as one."""
-    coordinator = entry.runtime_data
-    async_add_entities(
-        (CounterSensor if point.quantity.is_counter else LocalSolarSensor)(
-            coordinator, device, point
-        )
-        for device, point in points_on(coordinator, Platform.SENSOR)
-    )
+    async_add_points(entry, Platform.SENSOR, async_add_entities, _sensor)
+
+
+def _sensor(
+    coordinator: LocalSolarCoordinator, device: Device, point: Point
+) -> LocalSolarSensor:
+    """Return the sensor of a point; counters must not forget."""
+    kind = CounterSensor if point.quantity.is_counter else LocalSolarSensor
+    return kind(coordinator, device, point)
 
 
 class LocalSolarSensor(LocalSolarEntity, SensorEntity):

@@ -29,6 +29,7 @@ from homeassistant.util import dt as dt_util
 from .battery_control import BatteryControl
 from .const import CONF_KIND, DOMAIN
 from .coordinators.base import LocalSolarCoordinator
+from .datalogger_list import listed_dataloggers
 from .dataset_files import async_write_dataset
 from .energy_history_import import async_import_energy_history
 from .modbus.image import Space
@@ -42,6 +43,7 @@ from .points import (
     Value,
     Wanted,
 )
+from .registers import ParameterReading, RegisterReading
 from .values import Given, NotAValueError, as_json, as_text, parse
 from .write_gate import Outcome, Pending, Written
 from .writing import Asker, Writing
@@ -83,11 +85,14 @@ def _whole_number(value: object) -> int:
 
 _WORD_ADDRESS: Final = probatio.All(probatio.Coerce(int), probatio.Range(0, 0xFFFF))
 
+PARAMETER: Final = "parameter"
+"""What is no register: a numbered parameter of a datalogger."""
+
 READ_REGISTER: Final = probatio.Schema(
     {
         **_DEVICE,
         probatio.Optional(ATTR_REGISTER): _KEY,
-        probatio.Optional(ATTR_SPACE): probatio.Coerce(Space),
+        probatio.Optional(ATTR_SPACE): probatio.Any(PARAMETER, probatio.Coerce(Space)),
         probatio.Optional(ATTR_ADDRESS): _WORD_ADDRESS,
         probatio.Optional(ATTR_COUNT, default=1): probatio.All(
             probatio.Coerce(int), probatio.Range(1, MAX_WORDS)
@@ -297,25 +302,49 @@ async def async_read_register(call: ServiceCall) -> ServiceResponse:
         raise ServiceValidationError(
             translation_domain=DOMAIN, translation_key="register_or_address"
         )
+    reading: RegisterReading | ParameterReading
     if by_key:
         reading = await coordinator.async_read_register(
             request.device, data[ATTR_REGISTER]
         )
+    elif data[ATTR_SPACE] == PARAMETER:
+        reading = await coordinator.async_read_parameter(
+            request.device, data[ATTR_ADDRESS]
+        )
     else:
         reading = await coordinator.async_read_registers(
-            data[ATTR_SPACE], data[ATTR_ADDRESS], data[ATTR_COUNT]
+            request.device, data[ATTR_SPACE], data[ATTR_ADDRESS], data[ATTR_COUNT]
         )
-    response: dict[str, Any] = {
-        ATTR_SPACE: reading.space.value,
-        ATTR_ADDRESS: reading.address,
-        "raw": list(reading.words),
-    }
+    return _reading(reading)
+
+
+def _reading(reading: RegisterReading | ParameterReading) -> ServiceResponse:
+    response: dict[str, Any]
+    if isinstance(reading, ParameterReading):
+        response = {
+            ATTR_SPACE: PARAMETER,
+            ATTR_ADDRESS: reading.number,
+            "raw": reading.text,
+        }
+    else:
+        response = {
+            ATTR_SPACE: reading.space.value,
+            ATTR_ADDRESS: reading.address,
+            "raw": list(reading.words),
+        }
     if (point := reading.point) is None:
+        if isinstance(reading, ParameterReading):
+            return response
         values = {key: as_json(value) for key, value in reading.values.items()}
         return {**response, "values": values}
+    value = (
+        reading.value
+        if isinstance(reading, ParameterReading)
+        else reading.values[point.key]
+    )
     response |= {
         ATTR_REGISTER: point.key,
-        ATTR_VALUE: as_json(reading.values[point.key]),
+        ATTR_VALUE: as_json(value),
         "unit": point.unit,
     }
     if (setting := point.setting) is not None:
@@ -423,7 +452,7 @@ async def async_set_time_slot(call: ServiceCall) -> ServiceResponse:
 async def async_dump_registers(call: ServiceCall) -> ServiceResponse:
     """Write all registers to a file that the simulator can serve."""
     request = _Call.of(call)
-    dump = await request.coordinator.async_dump_registers()
+    dump = await request.coordinator.async_dump_registers(request.device)
     try:
         path = await async_write_dataset(
             request.hass, request.coordinator.config_entry.data[CONF_KIND], dump
@@ -472,6 +501,12 @@ async def async_list_devices(call: ServiceCall) -> ServiceResponse:
             }
         )
     return {"devices": devices}
+
+
+async def async_list_dataloggers(call: ServiceCall) -> ServiceResponse:
+    """Say which dataloggers report here, and which inverters they report."""
+    loggers: list[Any] = [*listed_dataloggers(call.hass)]
+    return {"dataloggers": loggers}
 
 
 async def async_control_battery(call: ServiceCall) -> ServiceResponse:
@@ -540,6 +575,11 @@ ACTIONS: Final[Mapping[str, tuple[_Handler, probatio.Schema, SupportsResponse]]]
     "set_time_slot": (async_set_time_slot, SET_TIME_SLOT, SupportsResponse.OPTIONAL),
     "dump_registers": (async_dump_registers, DEVICE, SupportsResponse.ONLY),
     "list_devices": (async_list_devices, DEVICE, SupportsResponse.ONLY),
+    "list_dataloggers": (
+        async_list_dataloggers,
+        probatio.Schema({}),
+        SupportsResponse.ONLY,
+    ),
     "control_battery": (
         async_control_battery,
         CONTROL_BATTERY,

@@ -8,7 +8,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinators.base import LocalSolarConfigEntry
-from .entity import LocalSolarControl, points_on
+from .entity import LocalSolarControl, async_add_points
 
 PARALLEL_UPDATES = 1
 
@@ -19,11 +19,7 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Add a switch for each setting that is changed with one."""
-    coordinator = entry.runtime_data
-    async_add_entities(
-        LocalSolarSwitch(coordinator, device, point)
-        for device, point in points_on(coordinator, Platform.SWITCH)
-    )
+    async_add_points(entry, Platform.SWITCH, async_add_entities, LocalSolarSwitch)
 
 
 class LocalSolarSwitch(LocalSolarControl, SwitchEntity):

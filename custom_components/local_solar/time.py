@@ -9,7 +9,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinators.base import LocalSolarConfigEntry
-from .entity import LocalSolarControl, points_on
+from .entity import LocalSolarControl, async_add_points
 
 PARALLEL_UPDATES = 1
 
@@ -20,11 +20,7 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Add a time for each setting that is changed with one."""
-    coordinator = entry.runtime_data
-    async_add_entities(
-        LocalSolarTime(coordinator, device, point)
-        for device, point in points_on(coordinator, Platform.TIME)
-    )
+    async_add_points(entry, Platform.TIME, async_add_entities, LocalSolarTime)
 
 
 class LocalSolarTime(LocalSolarControl, TimeEntity):

@@ -114,6 +114,8 @@ def as_text(value: Wanted | None, unit: str | None = None) -> str:
             return value.replace("_", " ")
         case frozenset():
             return ", ".join(alarm.text for alarm in sorted(value)) or "none"
+        case Occurrence():
+            return value.kind.replace("_", " ")
 
 
 def _power_text(power: int) -> str:

@@ -101,14 +101,20 @@ class Writing:
         self._hass = hass
         self._owner = owner
         self._entry = owner.config_entry
+        self._budget = budget
         self._gates: dict[str, WriteGate[Asker]] = {}
-        gates: dict[int, WriteGate[Asker]] = {}
-        for device, driver in owner.drivers().items():
-            self._gates[device] = gates.setdefault(
-                id(driver),
-                WriteGate(driver, budget, self._record, hass.async_create_task),
-            )
+        self._gates_by_driver: dict[int, WriteGate[Asker]] = {}
         self._questions: dict[str, _Question] = {}
+        self.take_up_drivers()
+
+    def take_up_drivers(self) -> None:
+        """Open the gates of devices that have none yet."""
+        for device, driver in self._owner.drivers().items():
+            if id(driver) not in self._gates_by_driver:
+                self._gates_by_driver[id(driver)] = WriteGate(
+                    driver, self._budget, self._record, self._hass.async_create_task
+                )
+            self._gates[device] = self._gates_by_driver[id(driver)]
 
     @classmethod
     async def async_open(cls, hass: HomeAssistant, owner: Owner) -> Self:

@@ -583,8 +583,8 @@ async def test_family_without_registers_says_so(
     coordinator.show_setting("active_power_limit")
     for ask in (
         coordinator.async_read_register("device", "active_power_limit"),
-        coordinator.async_read_registers(Space.HOLDING, 3, 1),
-        coordinator.async_dump_registers(),
+        coordinator.async_read_registers("device", Space.HOLDING, 3, 1),
+        coordinator.async_dump_registers("device"),
     ):
         with pytest.raises(ServiceValidationError) as err:
             await ask

@@ -6,16 +6,24 @@ poll: only those whose own value or availability changed.
 """
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from time import monotonic
 from typing import Final, override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import Platform
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
@@ -35,7 +43,7 @@ from ..points import (
     Value,
     Visibility,
 )
-from ..registers import RegisterDump, RegisterReading
+from ..registers import ParameterReading, RegisterDump, RegisterReading
 from ..write_gate import Driver
 from ..writing import Writing, wrong_device_issue
 
@@ -99,6 +107,7 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
         """How settings are changed, ``None`` while writing is switched off."""
         self.battery_control: BatteryControl | None = None
         """Commands to the battery, ``None`` if there is none that takes them."""
+        self._on_devices_added: list[Callable[[Iterable[Device]], None]] = []
         self._counters: tuple[tuple[PointId, Quantity], ...] = ()
         self._reported: frozenset[PointId] = frozenset()
         self._report_due = 0.0
@@ -139,28 +148,35 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
     def show_setting(self, key: str) -> None:
         """Show what was just read of a setting, without asking the device again."""
 
-    async def async_read_register(self, device: str, key: str) -> RegisterReading:
+    async def async_read_register(
+        self, device: str, key: str
+    ) -> RegisterReading | ParameterReading:
         """Read the registers of a device's point now. Raises ``HomeAssistantError``, as these all do."""
-        raise self._no_registers()
+        raise self.refusal("no_registers")
 
     async def async_read_registers(
-        self, space: Space, address: int, count: int
+        self, device: str, space: Space, address: int, count: int
     ) -> RegisterReading:
-        """Read any registers now, known or not."""
-        raise self._no_registers()
+        """Read any registers of a device now, known or not."""
+        raise self.refusal("no_registers")
 
-    async def async_dump_registers(self) -> RegisterDump:
-        """Read all registers that are known of the device."""
-        raise self._no_registers()
+    async def async_dump_registers(self, device: str) -> RegisterDump:
+        """Read all registers that are known of a device."""
+        raise self.refusal("no_registers")
 
-    def _no_registers(self) -> ServiceValidationError:
+    async def async_read_parameter(self, device: str, number: int) -> ParameterReading:
+        """Read a numbered parameter of a device that has some."""
+        raise self.refusal("no_parameters")
+
+    def refusal(self, key: str, **placeholders: str) -> ServiceValidationError:
+        """Return that what was asked for is not to be had, and why."""
         return ServiceValidationError(
             translation_domain=DOMAIN,
-            translation_key="no_registers",
-            translation_placeholders={"device": self.name},
+            translation_key=key,
+            translation_placeholders={"device": self.name, **placeholders},
         )
 
-    def _read_failed(self, what: str, err: Exception) -> HomeAssistantError:
+    def read_failed(self, what: str, err: Exception) -> HomeAssistantError:
         """Return that registers could not be read, and why."""
         return HomeAssistantError(
             translation_domain=DOMAIN,
@@ -196,6 +212,15 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
         Raises ``HomeAssistantError`` if the link is in use with other settings.
         """
         yield
+
+    def answers(self, device: str) -> bool:
+        """Return whether a device answers."""
+        return self.awake
+
+    @callback
+    def forget(self, device: str) -> bool:
+        """Forget a device that the owner removes, if that can be; return whether it is so."""
+        return False
 
     @callback
     def right_device_answered(self) -> None:
@@ -234,10 +259,26 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
 
     def points(self) -> Iterator[tuple[Device, Point]]:
         """Go through all points that may become entities."""
-        for device in self.devices:
-            for point in device.points:
-                if point.visibility is not Visibility.RAW:
-                    yield device, point
+        return shown_points(self.devices)
+
+    @callback
+    def on_devices_added(
+        self, tell: Callable[[Iterable[Device]], None]
+    ) -> CALLBACK_TYPE:
+        """Tell somebody when devices appear while others are shown; return what ends that."""
+        self._on_devices_added.append(tell)
+        return partial(self._on_devices_added.remove, tell)
+
+    @callback
+    def show_devices(self, devices: tuple[Device, ...]) -> None:
+        """Say what devices there are now, and show those that have appeared."""
+        before = {device.identity.id for device in self.devices}
+        self.set_devices(devices)
+        if self.writing is not None:
+            self.writing.take_up_drivers()
+        added = [device for device in devices if device.identity.id not in before]
+        for tell in list(self._on_devices_added):
+            tell(added)
 
     def wanted(self) -> set[PointId]:
         """Return the points of enabled entities.
@@ -365,11 +406,20 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
             LOGGER.info("%s: everything can be read again", self.name)
         self.failed = failed
 
-    def _keep_counters(self, snapshot: dict[str, dict[str, Value | None]]) -> None:
-        """Pass counters through the guard; those not read keep their last value."""
+    def _keep_counters(
+        self,
+        snapshot: dict[str, dict[str, Value | None]],
+        devices: Collection[str] | None = None,
+    ) -> None:
+        """Pass counters through the guard; those not read keep their last value.
+
+        ``devices`` are those that the snapshot is about; all, if none are named.
+        """
         now = dt_util.now()
         for point, quantity in self._counters:
             device, key = point
+            if devices is not None and device not in devices:
+                continue
             read = snapshot.get(device, _NOTHING).get(key)
             counted = self.counters.accept(
                 point, quantity, read if isinstance(read, int | float) else None, now
@@ -387,6 +437,14 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
             point, quantity, value, dt_util.as_local(at), dt_util.now()
         )
         self._take_in({device: {key: self.counters.value(point)}})
+
+    @callback
+    def take_report(self, snapshot: dict[str, dict[str, Value | None]]) -> None:
+        """Show what devices have just reported by themselves."""
+        self._keep_counters(snapshot, snapshot.keys())
+        if self.data:
+            self._take_in(snapshot)
+            self.async_update_listeners()
 
     @callback
     def show(self, snapshot: Snapshot) -> None:
@@ -433,6 +491,14 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
                 update()
             except Exception:
                 self.logger.exception("%s: cannot show %s", self.name, point)
+
+
+def shown_points(devices: Iterable[Device]) -> Iterator[tuple[Device, Point]]:
+    """Go through all points of devices that may become entities."""
+    for device in devices:
+        for point in device.points:
+            if point.visibility is not Visibility.RAW:
+                yield device, point
 
 
 def with_connection(device: Device) -> Device:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Final, override
@@ -15,7 +14,6 @@ from homeassistant.exceptions import (
     ConfigEntryError,
     ConfigEntryNotReady,
     HomeAssistantError,
-    ServiceValidationError,
 )
 from homeassistant.helpers.update_coordinator import UpdateFailed
 from homeassistant.util import dt as dt_util
@@ -42,8 +40,7 @@ from ..growatt.identify import (
     identify,
 )
 from ..growatt.inverter import Inverter, WrongInverterError
-from ..growatt.known_inverter import MANUFACTURER
-from ..growatt.masking import mask_serial_numbers, mask_text
+from ..growatt.masking import mask_serial_numbers
 from ..growatt.profiles.profile import Part
 from ..growatt.settings import InverterSettings
 from ..modbus.image import Space
@@ -58,6 +55,12 @@ from .base import (
     LocalSolarConfigEntry,
     LocalSolarCoordinator,
     with_connection,
+)
+from .inverter_registers import (
+    async_dump_registers,
+    async_read_register,
+    async_read_registers,
+    diagnosed,
 )
 
 WORK_MODES: Final[Mapping[str, Part]] = {
@@ -265,30 +268,15 @@ class GrowattCoordinator(LocalSolarCoordinator):
 
     @override
     async def async_read_register(self, device: str, key: str) -> RegisterReading:
-        if (row := self.inverter.register(key)) is None:
-            raise self._refusal("unknown_register", register=key)
-        reading = await self.async_read_registers(row.space, row.address, row.words)
-        value = row.decode(list(reading.words))
-        return replace(reading, point=row.point, values={key: value})
+        self._keep_pace()
+        return await async_read_register(self, self.inverter, key)
 
     @override
     async def async_read_registers(
-        self, space: Space, address: int, count: int
+        self, device: str, space: Space, address: int, count: int
     ) -> RegisterReading:
-        place = f"{space} {address}-{address + count - 1}"
-        if not self.inverter.may_touch(address, count):
-            raise self._refusal("forbidden_registers", register=place)
         self._keep_pace()
-        try:
-            words = await self.inverter.async_read_words(space, address, count)
-        except ModbusError as err:
-            raise self._read_failed(place, err) from err
-        return RegisterReading(
-            space=space,
-            address=address,
-            words=tuple(words),
-            values=self.inverter.values_in(space, address, words),
-        )
+        return await async_read_registers(self, self.inverter, space, address, count)
 
     @property
     def remembers_energy(self) -> bool:
@@ -314,12 +302,13 @@ class GrowattCoordinator(LocalSolarCoordinator):
         }
         clock = (await self._read("clock")).values["clock"]
         if not isinstance(clock, datetime):
-            raise self._read_failed("clock", ValueError("no date"))
+            raise self.read_failed("clock", ValueError("no date"))
         today = await self._read_tenths("energy_today")
         return Memory(clock=clock, today=today, total=total, lists=lists)
 
     async def _read(self, key: str) -> RegisterReading:
-        return await self.async_read_register(self.inverter.id, key)
+        self._keep_pace()
+        return await async_read_register(self, self.inverter, key)
 
     async def _read_tenths(self, key: str) -> int:
         """Read a counter, in 0.1 kWh."""
@@ -328,15 +317,9 @@ class GrowattCoordinator(LocalSolarCoordinator):
         return round(10 * value)
 
     @override
-    async def async_dump_registers(self) -> RegisterDump:
+    async def async_dump_registers(self, device: str) -> RegisterDump:
         self._keep_pace()
-        image, missing = await self.inverter.async_dump()
-        mask_serial_numbers(image, self.inverter.profile)
-        return RegisterDump(
-            image=image,
-            missing=missing,
-            source=f"{MANUFACTURER} {self.inverter.identified.model}, serial numbers masked",
-        )
+        return await async_dump_registers(self.inverter)
 
     @override
     async def async_diagnose(self) -> Mapping[str, object]:
@@ -345,19 +328,7 @@ class GrowattCoordinator(LocalSolarCoordinator):
         image, missing = await self.inverter.async_dump()
         mask_serial_numbers(image, self.inverter.profile)
         return {
-            "identification": {
-                "profile": identified.profile,
-                "evidence": [
-                    {
-                        "source": item.source,
-                        "answer": mask_text(item.answer)
-                        if "serial" in item.source
-                        else item.answer,
-                        "meaning": item.meaning,
-                    }
-                    for item in identified.evidence
-                ],
-            },
+            "identification": diagnosed(identified),
             "link": {
                 "latency_ms": round(reader.timing.latency * 1000, 1),
                 "message_spacing_ms": round(reader.timing.spacing * 1000),
@@ -370,13 +341,6 @@ class GrowattCoordinator(LocalSolarCoordinator):
             "missing": dict(missing),
             "registers": image.dump(),
         }
-
-    def _refusal(self, key: str, **placeholders: str) -> ServiceValidationError:
-        return ServiceValidationError(
-            translation_domain=DOMAIN,
-            translation_key=key,
-            translation_placeholders={"device": self.name, **placeholders},
-        )
 
     def _wrong(self, expected: str, found: str) -> dict[str, str]:
         return {**self._where, "expected": expected, "found": found}

@@ -15,7 +15,6 @@ from homeassistant.exceptions import (
     ConfigEntryError,
     ConfigEntryNotReady,
     HomeAssistantError,
-    ServiceValidationError,
 )
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.update_coordinator import UpdateFailed
@@ -303,29 +302,29 @@ class OutBackCoordinator(LocalSolarCoordinator):
         try:
             reading = await self.mate3.async_read_register(device, key)
         except (ModbusError, MapChangedError) as err:
-            raise self._read_failed(key, err) from err
+            raise self.read_failed(key, err) from err
         if reading is None:
-            raise self._refusal("unknown_register", register=key)
+            raise self.refusal("unknown_register", register=key)
         return reading
 
     @override
     async def async_read_registers(
-        self, space: Space, address: int, count: int
+        self, device: str, space: Space, address: int, count: int
     ) -> RegisterReading:
         place = f"{space} {address}-{address + count - 1}"
         if space is not Space.HOLDING or not self.mate3.may_read(address, count):
-            raise self._refusal("outside_map", register=place)
+            raise self.refusal("outside_map", register=place)
         use_gently(self._unit)
         try:
             words = await self.mate3.async_read_words(address, count)
         except ModbusError as err:
-            raise self._read_failed(place, err) from err
+            raise self.read_failed(place, err) from err
         return RegisterReading(
             space=space, address=address, words=tuple(words), values={}
         )
 
     @override
-    async def async_dump_registers(self) -> RegisterDump:
+    async def async_dump_registers(self, device: str) -> RegisterDump:
         use_gently(self._unit)
         image, missing = await self.mate3.async_dump()
         mask(image, self.mate3.system.places)
@@ -335,13 +334,6 @@ class OutBackCoordinator(LocalSolarCoordinator):
             missing=missing,
             source=f"{MANUFACTURER} {system.model}, addresses and names masked",
             is_flat=True,
-        )
-
-    def _refusal(self, key: str, **placeholders: str) -> ServiceValidationError:
-        return ServiceValidationError(
-            translation_domain=DOMAIN,
-            translation_key=key,
-            translation_placeholders={"device": self.name, **placeholders},
         )
 
     # -- diagnostics -------------------------------------------------------------------

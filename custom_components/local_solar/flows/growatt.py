@@ -23,15 +23,18 @@ from homeassistant.helpers.selector import (
 
 from ..const import (
     CONF_IDENTIFICATION,
+    CONF_INVENTORY,
     CONF_KIND,
     CONF_LINK,
     CONF_UNIT_ID,
     DEFAULT_SPACING,
     DEFAULT_UNIT_ID,
     DOMAIN,
+    KIND_DATALOGGER,
     KIND_GROWATT,
     LOGGER,
 )
+from ..growatt.datalogger.stored import inverters_in
 from ..growatt.identify import Identification, NoSerialNumberError, identify
 from ..growatt.known_inverter import MANUFACTURER
 from ..growatt.probe import DEVICE_TYPE_CODE
@@ -221,8 +224,18 @@ class GrowattFlow(ConfigFlow):
             self._abort_if_unique_id_mismatch(reason="wrong_inverter")
             return self.async_update_reload_and_abort(entry, data_updates=data)
         self._abort_if_unique_id_configured()
+        if self._is_behind_datalogger(identified.serial_number):
+            return self.async_abort(reason="behind_datalogger")
         return self.async_create_entry(
             title=f"{MANUFACTURER} {identified.model}", data=data
+        )
+
+    def _is_behind_datalogger(self, serial: str) -> bool:
+        """Return whether a datalogger reports an inverter: it must not be there twice."""
+        return any(
+            serial in inverters_in(entry.data[CONF_INVENTORY])
+            for entry in self._async_current_entries(include_ignore=False)
+            if entry.data.get(CONF_KIND) == KIND_DATALOGGER
         )
 
     async def _identify(self, link: ModbusLink, unit_id: int) -> Identification:

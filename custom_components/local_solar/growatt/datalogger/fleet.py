@@ -15,7 +15,6 @@ from typing import Any, Final, Protocol
 
 from modbus_connection import ModbusError
 
-from ...modbus.image import Space
 from ...points import Value
 from ..identify import Identification, IdentificationError, identify
 from ..inverter import Inverter
@@ -24,15 +23,7 @@ from .meters import meter_values
 from .packets import Packet, Type
 from .parameters import ParameterNumber
 from .policy import Verdict
-from .records import (
-    Answer,
-    Block,
-    MeterLog,
-    MeterRecord,
-    Parameter,
-    Record,
-    RegisterRecord,
-)
+from .records import Answer, MeterLog, MeterRecord, Parameter, Record, RegisterRecord
 from .session import Session
 from .unit import RecordedUnit, StickUnit
 
@@ -68,7 +59,6 @@ class Logger:
     rejected: int = 0
     blocked: int = 0
     connections: int = 0
-    is_encrypted: bool = False
 
     @property
     def interval(self) -> float:
@@ -96,8 +86,8 @@ class ReportedInverter:
     """``None`` as long as it is not known what it is."""
     live_at: float | None = None
     """When its last live record came, in monotonic seconds."""
-    announced: tuple[Block, ...] | None = None
-    """Holding registers that it has not been identified by yet."""
+    announced: RegisterRecord | None = None
+    """Its announcement, as long as it has not been identified by it."""
     asked_at: float | None = None
     is_elsewhere: bool = False
     """Whether it is reached in another way, which goes first."""
@@ -148,6 +138,9 @@ class Owner(Protocol):
     ) -> None:
         """A meter has reported."""
 
+    def logger_encrypts(self, name: str, *, encrypts: bool) -> None:
+        """A logger cannot be understood, or can be again. ``name`` may be an address."""
+
     def server_commanded(self, logger: Logger, verdict: Verdict) -> None:
         """The maker's server has told a logger something that is not for everyday."""
 
@@ -194,7 +187,9 @@ class Fleet:
             return
         logger.session = session
         logger.connections += 1
-        logger.is_encrypted = session.is_encrypted
+        if not session.is_encrypted:
+            for name in (session.logger, session.peer):
+                self._owner.logger_encrypts(name, encrypts=False)
         self._owner.logger_changed(logger)
 
     def session_ended(self, session: Session) -> None:
@@ -209,9 +204,8 @@ class Fleet:
 
     def encrypted(self, session: Session) -> None:
         """Know that a logger cannot be understood."""
-        if (logger := self._logger(session)) is not None:
-            logger.is_encrypted = True
-            self._owner.logger_changed(logger)
+        # It may not even say who it is.
+        self._owner.logger_encrypts(session.logger or session.peer, encrypts=True)
 
     def rejected(self, session: Session, packet: Packet, why: str) -> None:
         """Count what was of no use."""
@@ -267,7 +261,7 @@ class Fleet:
             return
         self._give_line(session, record.unit, inverter)
         if record.type == Type.ANNOUNCE:
-            inverter.announced = record.blocks
+            inverter.announced = record
         elif record.type == Type.LIVE:
             inverter.unit.reported(record.blocks)
             if record.at is not None:
@@ -359,7 +353,7 @@ class Fleet:
         """Find out what an inverter is, from what was announced or by asking it."""
         unit: StickUnit | RecordedUnit = inverter.unit
         if (announced := inverter.announced) is not None:
-            unit = RecordedUnit(announced, record.blocks)
+            unit = RecordedUnit(announced.blocks, record.blocks)
         else:
             inverter.asked_at = time.monotonic()
         try:
@@ -377,8 +371,8 @@ class Fleet:
         if announced is None and not found.knows_settings:
             return
         self._identified(inverter, found)
-        if announced is not None and inverter.inverter is not None:
-            inverter.inverter.take_in(Space.HOLDING, announced, time.monotonic())
+        if announced is not None and (logger := self.loggers.get(inverter.logger)):
+            self._understand(logger, inverter, announced)
 
     def _identified(self, inverter: ReportedInverter, found: Identification) -> None:
         """Use what was found, if it is news."""

@@ -54,6 +54,12 @@ class Verdict:
     first: int | None = None
     last: int | None = None
 
+    @property
+    def name(self) -> str:
+        """What kind of command it was: ``write_parameter``, or its number."""
+        known = {kind.value: kind.name.lower() for kind in Type}
+        return known.get(self.type, f"{self.type:02x}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:

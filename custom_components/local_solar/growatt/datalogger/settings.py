@@ -34,7 +34,7 @@ from .records import (
 
 _COMMANDS: Final = frozenset({points.RESTART.key, SYNC_CLOCK.key})
 
-_SETTINGS: Final = {
+SETTINGS: Final = {
     point.key: point
     for point in (
         points.REPORT_INTERVAL,
@@ -45,6 +45,7 @@ _SETTINGS: Final = {
         SYNC_CLOCK,
     )
 }
+"""What may be written, by key."""
 
 MOST_CHARACTERS: Final = 63
 """Of an address: longer ones nobody has seen a logger take."""
@@ -169,7 +170,7 @@ def value_of(point: Point, text: str) -> Value | None:
 
 
 def _point(key: str) -> Point:
-    if (point := _SETTINGS.get(key)) is None:
+    if (point := SETTINGS.get(key)) is None:
         if key in {known.key for known in (*points.SERVER_POINTS, points.LAST_RECORD)}:
             raise NotASettingError(register=key)
         raise UnknownSettingError(register=key)

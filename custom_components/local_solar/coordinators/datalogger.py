@@ -1,0 +1,638 @@
+"""Shows what Growatt dataloggers report to a listener of ours."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+import time
+from typing import Final, override
+
+from homeassistant.const import (
+    ATTR_DEVICE_ID,
+    CONF_HOST,
+    CONF_PORT,
+    EVENT_HOMEASSISTANT_STOP,
+)
+from homeassistant.core import Event, HomeAssistant, callback
+from homeassistant.exceptions import ConfigEntryNotReady
+from homeassistant.helpers import device_registry as dr, issue_registry as ir
+from homeassistant.helpers.event import async_track_time_change
+from homeassistant.util import dt as dt_util
+
+from ..const import (
+    CONF_ALLOWED,
+    CONF_CLOUD_HOST,
+    CONF_CLOUD_PORT,
+    CONF_CLOUD_SETTINGS,
+    CONF_CLOUD_TAKEOVER,
+    CONF_INVENTORY,
+    CONF_KIND,
+    CONF_MODE,
+    CONF_TAKE_DAMAGED,
+    DOMAIN,
+    KIND_DATALOGGER,
+    KIND_GROWATT,
+    LOGGER,
+    MODE_WITH_CLOUD,
+)
+from ..growatt.datalogger.commands import GoneError, NoAnswerError
+from ..growatt.datalogger.devices import (
+    fleet_devices,
+    logger_id,
+    logger_values,
+    occurrence,
+    server_device,
+    server_values,
+)
+from ..growatt.datalogger.fleet import (
+    Fleet,
+    Logger,
+    Reported,
+    ReportedInverter,
+    ReportedMeter,
+)
+from ..growatt.datalogger.packets import Type
+from ..growatt.datalogger.parameters import SECRET
+from ..growatt.datalogger.points import PARAMETERS
+from ..growatt.datalogger.policy import Policy, Verdict
+from ..growatt.datalogger.records import Parameter, read_parameters
+from ..growatt.datalogger.relay import Cloud
+from ..growatt.datalogger.server import Server
+from ..growatt.datalogger.settings import SETTINGS, LoggerSettings, value_of
+from ..growatt.datalogger.stored import inverters_in, restore, to_json
+from ..growatt.masking import mask_text
+from ..growatt.settings import InverterSettings
+from ..modbus.image import Space
+from ..points import CONNECTED, Device, Occurrence, PointId, Value
+from ..registers import ParameterReading, RegisterDump, RegisterReading
+from ..values import as_json
+from ..write_errors import WriteError
+from ..write_gate import Driver
+from .base import LocalSolarConfigEntry, LocalSolarCoordinator
+from .inverter_registers import (
+    async_dump_registers,
+    async_read_register,
+    async_read_registers,
+    diagnosed,
+)
+
+EVENT_RECORD: Final = f"{DOMAIN}_datalogger_record"
+
+CLOCK_HOUR: Final = 4
+"""At which loggers' clocks are set each day: any change to or from summer time is over."""
+
+FIRST_PAUSE: Final = 600.0
+LAST_PAUSE: Final = 6 * 3600.0
+"""Seconds after which a logger that gives no settings is asked for them again."""
+
+_KINDS: Final[Mapping[int, str]] = {
+    Type.ANNOUNCE: "announcement",
+    Type.LIVE: "live",
+    Type.BUFFERED: "buffered",
+    Type.VPP: "vpp",
+    Type.MORE: "more",
+}
+"""What the event of a record calls it."""
+
+
+class DataloggerCoordinator(LocalSolarCoordinator):
+    """Listens to loggers. There is nothing to poll but what they have to be asked for."""
+
+    poll_interval = timedelta(seconds=30)
+
+    def __init__(self, hass: HomeAssistant, entry: LocalSolarConfigEntry) -> None:
+        """Listen as ``entry`` says."""
+        super().__init__(hass, entry)
+        self.server_id = f"datalogger_server_{entry.entry_id}"
+        self.fleet = Fleet(
+            self,
+            dt_util.utcnow,
+            _local_time,
+            lambda work: entry.async_create_background_task(
+                hass, work, f"{entry.title}: what an inverter is"
+            ),
+        )
+        self.server = Server(
+            self.fleet,
+            _local_time,
+            cloud=_cloud(entry) if self.is_relayed else None,
+            allowed=frozenset(entry.data[CONF_ALLOWED]),
+            takes_damaged=entry.options.get(CONF_TAKE_DAMAGED, False),
+        )
+        self._values: dict[str, dict[str, Value | None]] = {}
+        """The last values of each device."""
+        self._commands: dict[str, Occurrence] = {}
+        self._drivers: dict[str, Driver] = {}
+        self._settings: dict[str, InverterSettings] = {}
+        self._asked: set[str] = set()
+        self._pause: dict[str, tuple[float, float]] = {}
+        restore(self.fleet, entry.data[CONF_INVENTORY])
+        for inverter in self.fleet.inverters.values():
+            inverter.is_elsewhere = self.is_elsewhere(inverter.serial)
+        self.set_devices(self._all_devices())
+
+    @property
+    def is_relayed(self) -> bool:
+        """Whether reports go on to the maker's server."""
+        return bool(self.config_entry.data[CONF_MODE] == MODE_WITH_CLOUD)
+
+    @property
+    @override
+    def address(self) -> str:
+        host, port = (
+            self.config_entry.data[CONF_HOST],
+            self.config_entry.data[CONF_PORT],
+        )
+        return f"{host}:{port}"
+
+    @override
+    async def _async_setup(self) -> None:
+        """Listen, until the entry is unloaded."""
+        entry = self.config_entry
+        try:
+            await self.server.start(entry.data[CONF_HOST], entry.data[CONF_PORT])
+        except OSError as err:
+            raise ConfigEntryNotReady(
+                translation_domain=DOMAIN,
+                translation_key="cannot_listen",
+                translation_placeholders={
+                    "address": self.address,
+                    "error": err.strerror or str(err),
+                },
+            ) from err
+        entry.async_on_unload(self._async_stop)
+        # What is not acknowledged any more will be sent again.
+        entry.async_on_unload(
+            self.hass.bus.async_listen(EVENT_HOMEASSISTANT_STOP, self._async_stop)
+        )
+        entry.async_on_unload(
+            async_track_time_change(
+                self.hass, self._async_set_clocks, hour=CLOCK_HOUR, minute=0, second=0
+            )
+        )
+
+    async def _async_stop(self, _: Event | None = None) -> None:
+        await self.server.stop()
+        for settings in self._settings.values():
+            settings.stop_watching()
+
+    async def _async_set_clocks(self, _: datetime) -> None:
+        """Set the clocks of all loggers that we answer; they drift by minutes."""
+        for session in list(self.server.sessions.values()):
+            if session.answers_itself and not session.is_encrypted:
+                with suppress(NoAnswerError, GoneError):
+                    await session.async_set_clock()
+
+    # -- devices ------------------------------------------------------------------
+
+    def _all_devices(self) -> tuple[Device, ...]:
+        return (
+            server_device(self.server_id),
+            *fleet_devices(self.fleet, self.server_id, is_relayed=self.is_relayed),
+        )
+
+    @callback
+    def _look_at_devices(self) -> None:
+        """Show devices that have appeared; set up anew if one is not what it was."""
+        before = {device.identity.id: device for device in self.devices}
+        now = self._all_devices()
+        if any(
+            device.points != before[device.identity.id].points
+            for device in now
+            if device.identity.id in before
+        ):
+            LOGGER.info("%s: an inverter is not what it was, reloading", self.name)
+            self.hass.config_entries.async_schedule_reload(self.config_entry.entry_id)
+        elif now != self.devices:
+            self.show_devices(now)
+        self._save()
+
+    @callback
+    def _save(self) -> None:
+        """Keep what is known for the next start."""
+        data = {**self.config_entry.data, CONF_INVENTORY: to_json(self.fleet)}
+        self.hass.config_entries.async_update_entry(self.config_entry, data=data)
+
+    def is_elsewhere(self, serial: str) -> bool:
+        """Return whether another entry has an inverter: over Modbus there is more of it."""
+        for entry in self.hass.config_entries.async_entries(
+            DOMAIN, include_disabled=False
+        ):
+            if entry.entry_id == self.config_entry.entry_id:
+                continue
+            kind = entry.data.get(CONF_KIND)
+            if kind == KIND_GROWATT and entry.unique_id == serial:
+                return True
+            if kind == KIND_DATALOGGER and serial in inverters_in(
+                entry.data[CONF_INVENTORY]
+            ):
+                return True
+        return False
+
+    @override
+    def answers(self, device: str) -> bool:
+        return self._values.get(device, {}).get(CONNECTED.key) is True
+
+    @callback
+    @override
+    def forget(self, device: str) -> bool:
+        """Forget what has not reported for long; it comes back if it reports again."""
+        fleet = self.fleet
+        for logger in list(fleet.loggers.values()):
+            if logger_id(logger.serial) == device and logger.session is None:
+                del fleet.loggers[logger.serial]
+                break
+        else:
+            inverter, meter = fleet.inverters.get(device), fleet.meters.get(device)
+            if inverter is not None and not self._is_silent(inverter):
+                return False
+            if inverter is None and meter is None:
+                return False
+            fleet.inverters.pop(device, None)
+            fleet.meters.pop(device, None)
+        self.set_devices(self._all_devices())
+        self._save()
+        return True
+
+    # -- what the fleet reports ---------------------------------------------------
+
+    @callback
+    def logger_changed(self, logger: Logger) -> None:
+        """Show a logger that has appeared, come, gone, or told something of itself."""
+        self._look_at_devices()
+        self._show_logger(logger)
+
+    @callback
+    def _show_logger(self, logger: Logger) -> None:
+        self._report(
+            {
+                self.server_id: server_values(self.server),
+                logger_id(logger.serial): logger_values(logger, self._commands),
+            }
+        )
+
+    @callback
+    def inverter_identified(self, inverter: ReportedInverter) -> None:
+        """Show an inverter that has become known."""
+        self._look_at_devices()
+
+    @callback
+    def inverter_reported(self, reported: Reported) -> None:
+        """Show the values of a record, or keep those of an earlier time."""
+        self._fire_record(reported)
+        if reported.is_buffered:
+            return
+        snapshot = reported.poll.snapshot
+        serial = reported.inverter.serial
+        if reported.record.type == Type.LIVE:
+            snapshot.setdefault(serial, {})[CONNECTED.key] = True
+        self._report(snapshot)
+        self._show_logger(reported.logger)
+
+    @callback
+    def meter_appeared(self, meter: ReportedMeter) -> None:
+        """Show a meter that has reported for the first time."""
+        self._look_at_devices()
+
+    @callback
+    def meter_reported(
+        self, meter: ReportedMeter, values: Mapping[str, Value | None]
+    ) -> None:
+        """Show the values of a meter."""
+        self._report({meter.id: dict(values)})
+
+    @callback
+    def server_commanded(self, logger: Logger, verdict: Verdict) -> None:
+        """Show what the maker's server wants of a logger."""
+        before = self._commands.get(logger.serial)
+        number = before.number + 1 if before else 1
+        self._commands[logger.serial] = occurrence(verdict, number)
+        LOGGER.info(
+            "%s: Growatt's server wants logger %s to %s %s: %s",
+            self.name,
+            mask_text(logger.serial),
+            verdict.name,
+            "" if verdict.first is None else verdict.first,
+            "let through" if verdict.passes else "blocked",
+        )
+        self._show_logger(logger)
+
+    @callback
+    def _report(self, snapshot: dict[str, dict[str, Value | None]]) -> None:
+        for device, values in snapshot.items():
+            self._values.setdefault(device, {}).update(values)
+        self.take_report(snapshot)
+
+    def _fire_record(self, reported: Reported) -> None:
+        """Tell automations of a record, if one listens; nobody else keeps them."""
+        if EVENT_RECORD not in self.hass.bus.async_listeners():
+            return
+        record = reported.record
+        registered = dr.async_get(self.hass).async_get_device_by_identifier(
+            (DOMAIN, record.inverter), self.config_entry.entry_id
+        )
+        self.hass.bus.async_fire(
+            EVENT_RECORD,
+            {
+                ATTR_DEVICE_ID: registered and registered.id,
+                "datalogger": record.logger,
+                "inverter": record.inverter,
+                "unit": record.unit,
+                "type": _KINDS.get(record.type, str(record.type)),
+                "time": record.at and record.at.isoformat(),
+                "values": {
+                    key: as_json(value)
+                    for values in reported.poll.snapshot.values()
+                    for key, value in values.items()
+                },
+            },
+        )
+
+    @callback
+    def logger_encrypts(self, name: str, *, encrypts: bool) -> None:
+        """Say that a logger cannot be understood, or can be again."""
+        issue = encrypted_issue(self.config_entry, name)
+        if not encrypts:
+            ir.async_delete_issue(self.hass, DOMAIN, issue)
+            return
+        ir.async_create_issue(
+            self.hass,
+            DOMAIN,
+            issue,
+            is_fixable=False,
+            severity=ir.IssueSeverity.WARNING,
+            translation_key="encrypted_datalogger",
+            translation_placeholders={"logger": name},
+        )
+
+    # -- polling ------------------------------------------------------------------
+
+    @override
+    async def _async_poll(
+        self, wanted: set[PointId]
+    ) -> dict[str, dict[str, Value | None]]:
+        """Return the last values of what is not silent, and ask for settings that are due."""
+        self._report_loop()
+        for inverter in self.fleet.inverters.values():
+            self._ask_for_settings(inverter, wanted)
+        snapshot: dict[str, dict[str, Value | None]] = {
+            self.server_id: server_values(self.server)
+        }
+        for logger in self.fleet.loggers.values():
+            snapshot[logger_id(logger.serial)] = logger_values(logger, self._commands)
+        for inverter in self.fleet.inverters.values():
+            self._add_values(snapshot, inverter)
+        for meter in self.fleet.meters.values():
+            if not self._is_over(meter.live_at, meter.logger):
+                snapshot[meter.id] = dict(self._values.get(meter.id, {}))
+        self._values = {device: dict(values) for device, values in snapshot.items()}
+        # The guard counts readings, and these are none.
+        for (device, key), _ in self._counters:
+            snapshot.get(device, {}).pop(key, None)
+        return snapshot
+
+    def _add_values(
+        self,
+        snapshot: dict[str, dict[str, Value | None]],
+        inverter: ReportedInverter,
+    ) -> None:
+        if inverter.inverter is None or inverter.is_elsewhere:
+            return
+        silent = self._is_silent(inverter)
+        if not silent:
+            for device in inverter.inverter.devices:
+                known = self._values.get(device.identity.id, {})
+                snapshot[device.identity.id] = dict(known)
+        snapshot.setdefault(inverter.serial, {})[CONNECTED.key] = not silent
+
+    def _is_silent(self, inverter: ReportedInverter) -> bool:
+        return self._is_over(inverter.live_at, inverter.logger)
+
+    def _is_over(self, live_at: float | None, logger_serial: str) -> bool:
+        """Return whether a report is missing for longer than a logger may take."""
+        logger = self.fleet.loggers.get(logger_serial)
+        patience = logger.patience if logger is not None else 0.0
+        return live_at is None or time.monotonic() - live_at > patience
+
+    def _report_loop(self) -> None:
+        """Say that the name of the maker's server leads here."""
+        if self.server.statistics.loops:
+            ir.async_create_issue(
+                self.hass,
+                DOMAIN,
+                loop_issue(self.config_entry),
+                is_fixable=False,
+                severity=ir.IssueSeverity.WARNING,
+                translation_key="cloud_is_here",
+                translation_placeholders={
+                    "host": self.config_entry.data[CONF_CLOUD_HOST]
+                },
+            )
+
+    @override
+    async def _async_probe(self) -> bool:
+        return True
+
+    # -- settings -----------------------------------------------------------------
+
+    def _ask_for_settings(
+        self, inverter: ReportedInverter, wanted: Iterable[PointId]
+    ) -> None:
+        """Have settings read that are due, beside everything else: sticks are slow."""
+        known, serial = inverter.inverter, inverter.serial
+        if known is None or not inverter.unit.connected or serial in self._asked:
+            return
+        if time.monotonic() < self._pause.get(serial, (0.0, 0.0))[0]:
+            return
+        settings = {
+            (device, key)
+            for device, key in wanted
+            if (row := known.register(key)) is not None
+            and row.space is Space.HOLDING
+            and device in (known.id, known.battery_id)
+        }
+        if not settings:
+            return
+        self._asked.add(serial)
+        self.config_entry.async_create_background_task(
+            self.hass,
+            self._async_ask_for_settings(inverter, settings),
+            f"{self.name}: settings",
+        )
+
+    async def _async_ask_for_settings(
+        self, inverter: ReportedInverter, settings: set[PointId]
+    ) -> None:
+        assert inverter.inverter is not None
+        try:
+            poll = await inverter.inverter.async_poll(settings)
+        finally:
+            self._asked.discard(inverter.serial)
+        if poll.asleep is None:
+            self._pause.pop(inverter.serial, None)
+            self._report(poll.snapshot)
+            return
+        # Many sticks do not answer such questions at all: they are no less awake.
+        _, before = self._pause.get(inverter.serial, (0.0, FIRST_PAUSE / 2))
+        pause = min(2 * before, LAST_PAUSE)
+        self._pause[inverter.serial] = (time.monotonic() + pause, pause)
+        LOGGER.debug("%s: no settings: %s", self.name, poll.asleep)
+
+    @override
+    def drivers(self) -> Mapping[str, Driver]:
+        for logger in self.fleet.loggers.values():
+            self._drivers.setdefault(
+                logger_id(logger.serial), LoggerSettings(logger, _local_time)
+            )
+        for inverter in self.fleet.inverters.values():
+            known = inverter.inverter
+            if known is None or inverter.is_elsewhere:
+                continue
+            if (settings := self._settings.get(known.id)) is None:
+                settings = InverterSettings(inverter.unit, known, _local_time)
+                self._settings[known.id] = settings
+            for device in known.devices:
+                self._drivers[device.identity.id] = settings
+        return self._drivers
+
+    @override
+    def show_setting(self, key: str) -> None:
+        for serial, settings in self._settings.items():
+            known = self.fleet.inverters[serial].inverter
+            if known is not None:
+                with suppress(WriteError):
+                    self.show(known.values_at(settings.rows(key)))
+
+    # -- registers ----------------------------------------------------------------
+
+    def _inverter_of(self, device: str) -> ReportedInverter:
+        """Return the inverter of a device. Raises ``ServiceValidationError``."""
+        for inverter in self.fleet.inverters.values():
+            known = inverter.inverter
+            if known is not None and device in (known.id, known.battery_id):
+                return inverter
+        raise self.refusal("no_registers")
+
+    @override
+    async def async_read_register(
+        self, device: str, key: str
+    ) -> RegisterReading | ParameterReading:
+        if self._logger_of(device) is not None:
+            if (point := SETTINGS.get(key)) is None or key not in PARAMETERS:
+                raise self.refusal("unknown_register", register=key)
+            reading = await self.async_read_parameter(device, PARAMETERS[key])
+            value = value_of(point, reading.text)
+            return replace(reading, point=point, value=value)
+        known = self._inverter_of(device).inverter
+        assert known is not None
+        return await async_read_register(self, known, key)
+
+    @override
+    async def async_read_registers(
+        self, device: str, space: Space, address: int, count: int
+    ) -> RegisterReading:
+        known = self._inverter_of(device).inverter
+        assert known is not None
+        return await async_read_registers(self, known, space, address, count)
+
+    @override
+    async def async_dump_registers(self, device: str) -> RegisterDump:
+        known = self._inverter_of(device).inverter
+        assert known is not None
+        return await async_dump_registers(known)
+
+    def _logger_of(self, device: str) -> Logger | None:
+        for logger in self.fleet.loggers.values():
+            if logger_id(logger.serial) == device:
+                return logger
+        return None
+
+    @override
+    async def async_read_parameter(self, device: str, number: int) -> ParameterReading:
+        if (logger := self._logger_of(device)) is None:
+            raise self.refusal("no_parameters")
+        if number in SECRET:
+            raise self.refusal("secret_parameter", register=str(number))
+        place = f"parameter {number}"
+        if logger.session is None:
+            raise self.read_failed(place, GoneError("it is not connected"))
+        try:
+            answer = await logger.session.commands.run(read_parameters(number, number))
+        except (NoAnswerError, GoneError) as err:
+            raise self.read_failed(place, err) from err
+        if not isinstance(answer, Parameter):
+            raise self.read_failed(place, ValueError("another answer came"))
+        return ParameterReading(number=number, text=answer.text)
+
+    # -- diagnostics --------------------------------------------------------------
+
+    @override
+    async def async_diagnose(self) -> Mapping[str, object]:
+        statistics = self.server.statistics
+        return {
+            "server": {
+                "connected": len(self.server.sessions),
+                "connections": statistics.connections,
+                "refused": statistics.refused,
+                "loops": statistics.loops,
+            },
+            "loggers": [
+                {
+                    "logger": mask_text(logger.serial),
+                    "protocol": logger.session and logger.session.protocol.name,
+                    "connected": logger.session is not None,
+                    "connections": logger.connections,
+                    "answered_by_cloud": logger.session is not None
+                    and not logger.session.answers_itself,
+                    "encrypted": logger.session is not None
+                    and logger.session.is_encrypted,
+                    "interval": logger.interval,
+                    "records": logger.records,
+                    "rejected": logger.rejected,
+                    "blocked": logger.blocked,
+                    "clock_offset": logger.clock_offset,
+                    "last_record": logger.last_record
+                    and logger.last_record.isoformat(),
+                }
+                for logger in self.fleet.loggers.values()
+            ],
+            "inverters": [
+                {
+                    "inverter": mask_text(inverter.serial),
+                    "logger": mask_text(inverter.logger),
+                    "unit": inverter.unit.number,
+                    "silent": self._is_silent(inverter),
+                    "elsewhere": inverter.is_elsewhere,
+                    "identification": inverter.inverter
+                    and diagnosed(inverter.inverter.identified),
+                }
+                for inverter in self.fleet.inverters.values()
+            ],
+        }
+
+
+def _local_time() -> datetime:
+    """Return the time of this place, as clocks show it."""
+    return dt_util.now().replace(tzinfo=None)
+
+
+def _cloud(entry: LocalSolarConfigEntry) -> Cloud:
+    options = entry.options
+    return Cloud(
+        host=entry.data[CONF_CLOUD_HOST],
+        port=entry.data[CONF_CLOUD_PORT],
+        policy=Policy(
+            settings=options.get(CONF_CLOUD_SETTINGS, False),
+            takeover=options.get(CONF_CLOUD_TAKEOVER, False),
+        ),
+    )
+
+
+def encrypted_issue(entry: LocalSolarConfigEntry, serial: str) -> str:
+    """Return the id of the issue that a logger cannot be understood."""
+    return f"encrypted_{entry.entry_id}_{serial}"
+
+
+def loop_issue(entry: LocalSolarConfigEntry) -> str:
+    """Return the id of the issue that the name of the maker's server leads here."""
+    return f"cloud_is_here_{entry.entry_id}"
