@@ -153,6 +153,7 @@ def test_the_layers_are_those_of_the_design() -> None:
         "writing": Layer.COORDINATOR,
         "services": Layer.SURFACE,
         "growatt.identify": Layer.FAMILY,
+        "growatt.datalogger.session": Layer.FAMILY,
         "growatt.profiles.min_tl_xh": Layer.FAMILY,
         "hoymiles.client": Layer.FAMILY,
         "hoymiles.settings": Layer.FAMILY,
@@ -160,6 +161,7 @@ def test_the_layers_are_those_of_the_design() -> None:
         "outback.blocks.gateway": Layer.FAMILY,
         "outback.settings": Layer.FAMILY,
         "coordinators.base": Layer.COORDINATOR,
+        "coordinators.datalogger": Layer.COORDINATOR,
         "coordinators.hoymiles": Layer.COORDINATOR,
         "coordinators.outback": Layer.COORDINATOR,
         "sensor": Layer.SURFACE,
@@ -198,7 +200,7 @@ def test_only_the_gate_calls_a_drivers_write() -> None:
         "battery_control": {"writing"},
     }
     assert receivers("drivers") == {
-        "writing": {"owner"},
+        "writing": {"self._owner"},
         # Asks whether there are any.
         "services": {"self.coordinator"},
     }
@@ -210,6 +212,28 @@ def test_only_drivers_put_anything_on_the_wire() -> None:
     assert receivers(*writes) == {
         "growatt.settings": {"self._unit"},
         "outback.settings": {"self._unit"},
+    }
+
+
+def test_commands_that_write_to_a_logger_come_from_its_drivers() -> None:
+    """A session itself only sets the clock, as any server of these loggers has to."""
+
+    def makers(source: Source) -> set[str]:
+        return {
+            f"{node.func.id}({ast.unparse(node.args[0])})"
+            for node in ast.walk(source.tree)
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("write_holding", "write_holdings", "write_parameter")
+        }
+
+    assert offences(makers) == {
+        "growatt.datalogger.session": {"write_parameter(ParameterNumber.CLOCK)"},
+        "growatt.datalogger.settings": {"write_parameter(number)"},
+        "growatt.datalogger.unit": {
+            "write_holding(self._number)",
+            "write_holdings(self._number)",
+        },
     }
 
 
@@ -247,6 +271,10 @@ def test_only_the_coordinator_of_a_family_has_its_drivers() -> None:
         }
 
     assert offences(drivers) == {
+        "coordinators.datalogger": {
+            "growatt.datalogger.settings.LoggerSettings",
+            "growatt.settings.InverterSettings",
+        },
         "coordinators.growatt": {"growatt.settings.InverterSettings"},
         "coordinators.hoymiles": {
             "hoymiles.settings.DtuSettings",
