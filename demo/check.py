@@ -165,7 +165,7 @@ def _doubts_about(shown: Sequence[Reading]) -> Iterator[str]:
     by_key = {reading.key: reading for reading in shown}
     charge = by_key.get("battery_soc")
     powers = [reading.number or 0 for reading in shown if reading.unit in POWERS]
-    if not any(powers) and (charge is None or (charge.number or 0) < FULL):
+    if powers and not any(powers) and (charge is None or (charge.number or 0) < FULL):
         yield "no power anywhere, although the sun shines"
     for part, totals in SUMS_OF_STRINGS.items():
         strings = [reading for reading in shown if reading.key == part]

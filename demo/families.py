@@ -7,10 +7,12 @@ from typing import Final
 from .client import Client, FlowResult, Json
 from .errors import DemoError
 from .simulators import (
+    DATALOGGER,
     DTU_STICK,
     INTEGRATED_DTU,
     MATE3,
     PLANT,
+    SERVER,
     Address,
     Simulator,
     growatt,
@@ -71,6 +73,28 @@ FAMILIES: Final[Mapping[str, tuple[Addition, ...]]] = {
             listener="rtu-tcp",
             more=_unit(2),
             devices=1,
+        ),
+    ),
+    "datalogger": (
+        # The listener, a stick, a hybrid with its battery, and a meter.
+        Addition(
+            menu_item="datalogger",
+            simulator=DATALOGGER,
+            listener=SERVER,
+            more={
+                "mode": "stand_alone",
+                "more_options": {
+                    "cloud_host": "server.growatt.com",
+                    "cloud_port": 5279,
+                    "allowed_dataloggers": [],
+                },
+            },
+            devices=5,
+            options=(
+                {**WRITING[0], "take_damaged_packets": False},
+                *WRITING[1:],
+            ),
+            setting="active_power_limit",
         ),
     ),
     "hoymiles": (

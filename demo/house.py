@@ -24,6 +24,9 @@ PASSWORD: Final = "demo"
 POLLED_WITHIN: Final = 25.0
 """Seconds; devices are polled every 10 s, or are asked for it."""
 
+APPEARED_WITHIN: Final = 60.0
+"""Seconds; a datalogger looks for its server every two, and then tells what it has."""
+
 RELOADED_WITHIN: Final = 60.0
 """Seconds; entries are, when their options are changed."""
 
@@ -84,10 +87,20 @@ class House:
         result = await add(self.client, addition, address)
         assert result.entry_id is not None
         self.added[result.entry_id] = addition
+        await until(
+            partial(self._has_appeared, result.entry_id, addition),
+            APPEARED_WITHIN,
+            f"not all devices of {result.title} appear",
+        )
         self.say(f"added {result.title}")
         if addition.options:
             await self.set_options(addition, result.entry_id)
         return result.entry_id
+
+    async def _has_appeared(self, entry_id: str, addition: Addition) -> bool | None:
+        """Return whether all devices are there: some appear when they report."""
+        devices = await self.client.devices([entry_id])
+        return len(devices) >= addition.devices or None
 
     async def set_options(self, addition: Addition, entry_id: str) -> None:
         """Change the options of what was added. Raises ``DemoError``."""

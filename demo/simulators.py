@@ -7,6 +7,7 @@ from pathlib import Path
 import signal
 from typing import Final
 
+from .home_assistant import HOST, free_port
 from .process import Child
 
 MORNING: Final = ("--start", "2026-06-21T10:30")
@@ -40,6 +41,9 @@ class Simulator:
     name: str
     arguments: tuple[str, ...]
     listeners: frozenset[str]
+    reports: bool = False
+    """Whether it connects to Home Assistant, rather than the other way round: then
+    ``SERVER`` is where it looks for it."""
 
 
 PLANT: Final = Simulator(
@@ -94,6 +98,22 @@ MATE3: Final = Simulator(
 """A system controller with an inverter, two charge controllers and a battery monitor."""
 
 
+SERVER: Final = "server"
+"""What is called a listener that a simulator reports to."""
+
+DATALOGGER: Final = Simulator(
+    name="datalogger",
+    arguments=(
+        *("datalogger", "--stick", "XGD0DEMO01", "--mutate", *MORNING),
+        *("--inverter", "KDJ0DEMO01=sph_5000", "--meter", "words"),
+        *("--interval", "6", "--reconnect", "2"),
+    ),
+    listeners=frozenset(),
+    reports=True,
+)
+"""A stick with a hybrid, its battery and its meter."""
+
+
 class RunningSimulator:
     """A simulator that runs. ``addresses`` tells where each kind of listener is."""
 
@@ -121,10 +141,14 @@ async def running_simulator(
         *simulator.arguments,
     )
     log = folder / f"{simulator.name.replace(' ', '_')}.log"
+    reserved: dict[str, Address] = {}
+    if simulator.reports:
+        reserved[SERVER] = Address(HOST, free_port())
+        command = (*command, "--server", str(reserved[SERVER]))
 
     async def all_listeners() -> Mapping[str, Address] | None:
         found = listeners(child.output)
-        return found if found.keys() >= simulator.listeners else None
+        return {**found, **reserved} if found.keys() >= simulator.listeners else None
 
     async with Child(f"the simulated {simulator.name}", command, log) as child:
         yield RunningSimulator(

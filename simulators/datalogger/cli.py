@@ -28,7 +28,7 @@ from .faults import EXPLANATION, Rogue
 from .inverters import SimulatedInverter
 from .packets import PROTOCOLS
 from .records_file import load_recordings, replays
-from .stick import INTERVAL, SERIAL, MeterKind, SimulatedStick
+from .stick import INTERVAL, SERIAL, MeterKind, SimulatedStick, Timing
 
 _SERVER: Final = Address("127.0.0.1", 5279)
 _CLOUD: Final = Address("127.0.0.1", 5280)
@@ -169,6 +169,13 @@ def _add_behaviour(parser: argparse.ArgumentParser) -> None:
         help="seconds between live records, until the server says otherwise (%(default)g)",
     )
     group.add_argument(
+        "--reconnect",
+        metavar="S",
+        type=positive,
+        default=Timing().longest_reconnect,
+        help="seconds between two attempts to connect, in the end (%(default)g)",
+    )
+    group.add_argument(
         "--clock",
         metavar="KIND",
         help="their clocks: right, zero or garbage in records, constant for whoever asks,"
@@ -262,6 +269,7 @@ def _stick(
         inverters,
         protocol=options.protocol if option.protocol is None else option.protocol,
         interval=options.interval,
+        timing=Timing(longest_reconnect=options.reconnect),
         clock=clock,
         stick_clock=options.clock,
         meter=options.meter,

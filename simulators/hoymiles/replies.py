@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import math
 from typing import TYPE_CHECKING, Final
 
-from custom_components.local_solar.modbus.crc import crc16
 from custom_components.local_solar.hoymiles.messages import Field, Fields
+from custom_components.local_solar.modbus.crc import crc16
 
 from .faults import FaultKind, Trouble
 from .fields import integer, many, text

@@ -16,7 +16,7 @@ from homeassistant.const import (
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryNotReady
 from homeassistant.helpers import device_registry as dr, issue_registry as ir
-from homeassistant.helpers.event import async_track_time_change
+from homeassistant.helpers.event import async_call_later, async_track_time_change
 from homeassistant.util import dt as dt_util
 
 from ..const import (
@@ -80,6 +80,9 @@ EVENT_RECORD: Final = f"{DOMAIN}_datalogger_record"
 
 CLOCK_HOUR: Final = 4
 """At which loggers' clocks are set each day: any change to or from summer time is over."""
+
+SETTINGS_AFTER: Final = 3.0
+"""Seconds after an announcement at which the settings are read that it does not tell."""
 
 FIRST_PAUSE: Final = 600.0
 LAST_PAUSE: Final = 6 * 3600.0
@@ -288,6 +291,18 @@ class DataloggerCoordinator(LocalSolarCoordinator):
             snapshot.setdefault(serial, {})[CONNECTED.key] = True
         self._report(snapshot)
         self._show_logger(reported.logger)
+        if reported.record.type == Type.ANNOUNCE:
+            # By then the entities are there that tell which settings are wanted.
+            self._ask_later(reported.inverter)
+
+    def _ask_later(self, inverter: ReportedInverter) -> None:
+        @callback
+        def ask(_: datetime) -> None:
+            self._ask_for_settings(inverter, self.wanted())
+
+        self.config_entry.async_on_unload(
+            async_call_later(self.hass, SETTINGS_AFTER, ask)
+        )
 
     @callback
     def meter_appeared(self, meter: ReportedMeter) -> None:

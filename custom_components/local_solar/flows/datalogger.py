@@ -174,11 +174,9 @@ def _errors(data: Mapping[str, Any]) -> dict[str, str]:
     """Return what is wrong with what was filled in."""
     if not all(_SERIAL.fullmatch(serial) for serial in data[CONF_ALLOWED]):
         return {"base": "no_datalogger_serial"}
-    if data[CONF_MODE] == MODE_WITH_CLOUD and data[CONF_CLOUD_HOST] in (
-        data[CONF_HOST],
-        LOOPBACK,
-        "localhost",
-        "",
+    if data[CONF_MODE] == MODE_WITH_CLOUD and (
+        data[CONF_CLOUD_HOST] in (data[CONF_HOST], LOOPBACK, "localhost", "")
+        and data[CONF_CLOUD_PORT] == data[CONF_PORT]
     ):
         return {"base": "cloud_is_here"}
     return {}
