@@ -104,18 +104,22 @@ class Stream:
             packet = parse(data[start:stop], header)
             if _is_sound(packet):
                 self._believe(packet)
-            elif self._is_false_start(data, start, stop):
+            elif self._is_false_start(packet, data, start):
                 self._checks += 1
                 self._begin_search(start + 1)
                 continue
             found.append(packet)
             start = stop
-        if self.given_up:
-            _drop(data[start:], found)
-            start = end
         self._buffer = data[start:]
         self._base += start
+        self._let_go(found)
         return found
+
+    def _let_go(self, found: list[Packet | Noise]) -> None:
+        """Hand on what was held, if it has become hopeless."""
+        if self.given_up:
+            _drop(self._buffer, found)
+            self._buffer = b""
 
     def _is_plausible(self, header: _Header) -> bool:
         """Return whether a header can be one."""
@@ -132,11 +136,15 @@ class Stream:
 
     # -- where it is out of step ----------------------------------------------------
 
-    def _is_false_start(self, data: bytes, start: int, stop: int) -> bool:
+    def _is_false_start(self, packet: Packet, data: bytes, start: int) -> bool:
         """Return whether what is no sound packet is none at all, as far as one can see.
 
-        A damaged one is followed by a packet, and has none in it.
+        A damaged one is followed by a packet, and has none in it. A stream does not begin
+        with one that nothing speaks for.
         """
+        if self._protocol is None and not packet.protocol.is_masked:
+            return True
+        stop = start + len(packet.raw)
         if len(data) - stop >= HEADER_BYTES and not self._is_plausible(
             HEADER.unpack_from(data, stop)
         ):
