@@ -1,13 +1,11 @@
-"""Rows: values in engineering units, what is refused, and decoding many rows at once."""
+"""Rows: values in engineering units, and what is refused."""
 
 from datetime import datetime, time
 from fractions import Fraction
-from itertools import product
 import math
-import re
 from typing import Final
 
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.local_solar.modbus.codecs import (
@@ -29,18 +27,16 @@ from custom_components.local_solar.modbus.codecs import (
     Text,
     Words,
 )
-from custom_components.local_solar.modbus.decoder import Decoder
 from custom_components.local_solar.modbus.errors import (
     RegisterValueError,
     ValueNotAnOptionError,
     ValueNotRepresentableError,
     ValueOutOfRangeError,
 )
-from custom_components.local_solar.modbus.image import RegisterImage, Space
 from custom_components.local_solar.modbus.register import Register
 from custom_components.local_solar.points import Alarm, Setting, Value
 
-from .helpers import HOLDING, INPUT, make_row
+from .helpers import make_row
 
 SCALES: Final = (1, 0.1, 0.01, 0.001, 0.0001, 0.5, 0.2, 2, 10, 100, 1.5, -0.1)
 NUMBERS: Final = (U16, S16, U32, S32, U32_LOW_FIRST, S32_LOW_FIRST)
@@ -197,9 +193,6 @@ def test_a_negative_scale_turns_the_sign_round(raw: int, value: float) -> None:
     words = S32.encode(raw)
     assert row.decode(list(words)) == value
     assert row.encode(value) == words
-    image = RegisterImage()
-    image.store(INPUT, 0, words, 0.0)
-    assert Decoder([row]).decode(image) == {"power": value}
     with pytest.raises(ValueOutOfRangeError):
         row.encode(214748364.9)
 
@@ -336,107 +329,3 @@ def test_rows_are_equal_only_to_themselves() -> None:
     assert make_row() != make_row()
     row = make_row()
     assert {row, row} == {row}
-
-
-# -- many rows ----------------------------------------------------------------------------
-
-FORMS: Final = (
-    *(
-        {"codec": codec, "scale": scale, "offset": offset}
-        for codec in NUMBERS
-        for scale in (1, 0.1, 0.5, 10, 1.5, -0.1)
-        for offset in (0, -10000)
-    ),
-    *({"codec": codec, "sentinels": frozenset({0xFFFF, 0})} for codec in NUMBERS),
-    *(
-        {"codec": codec, "options": options}
-        for codec in (U16, S16, U32, Bits(3), Bits(3, 2), LOW_BYTE)
-        for options in (STATES, FLAGS)
-    ),
-    {"codec": U16, "options": STATES, "sentinels": frozenset({1})},
-    *(
-        {"codec": codec}
-        for codec in (Text(3), Hex(2), CLOCK, MINUTES, HOUR_MINUTE, Words(4), HIGH_BYTE)
-    ),
-)
-"""Every way in which a decoder treats rows differently."""
-
-ADDRESSES: Final = 24
-
-words_16 = st.one_of(st.integers(0, 0xFFFF), st.sampled_from((0, 1, 2, 3, 0xFFFF)))
-tables = st.lists(
-    st.tuples(
-        st.sampled_from(FORMS), st.integers(0, ADDRESSES), st.sampled_from(tuple(Space))
-    ),
-    max_size=20,
-).map(
-    lambda forms: [
-        make_row(address, key=f"row_{place}", space=space, **form)  # type: ignore[arg-type]
-        for place, (form, address, space) in enumerate(forms)
-    ]
-)
-images = st.fixed_dictionaries(
-    {
-        space: st.dictionaries(st.integers(0, ADDRESSES + 6), words_16)
-        | st.lists(words_16, min_size=ADDRESSES + 7, max_size=ADDRESSES + 7).map(
-            lambda words: dict(enumerate(words))
-        )
-        for space in Space
-    }
-)
-
-
-def test_a_decoder_treats_every_form_as_the_row_does() -> None:
-    for form in FORMS:
-        row = make_row(**form)  # type: ignore[arg-type]
-        for words in product(
-            (0, 1, 2, 0x7FFF, 0x8000, 0xFFFF), repeat=min(row.words, 2)
-        ):
-            image = RegisterImage()
-            image.store(INPUT, 0, [*words, *[1] * (row.words - len(words))], 0.0)
-            expected = row.decode([image.words[INPUT][n] for n in range(row.words)])
-            assert Decoder([row]).decode(image) == {row.key: expected}, form
-
-
-@settings(max_examples=200)
-@given(tables, images)
-def test_a_decoder_tells_what_the_rows_tell_one_by_one(
-    rows: list[Register], words: dict[Space, dict[int, int]]
-) -> None:
-    image = RegisterImage()
-    for space, known in words.items():
-        for address, word in known.items():
-            image.store(space, address, [word], 0.0)
-    expected = {}
-    for row in rows:
-        places = range(row.address, row.end)
-        if all(place in words[row.space] for place in places):
-            expected[row.key] = row.decode(
-                [words[row.space][place] for place in places]
-            )
-
-    decoded = Decoder(rows).decode(image)
-
-    assert decoded == expected
-    assert {key: type(value) for key, value in decoded.items()} == {
-        key: type(value) for key, value in expected.items()
-    }
-
-
-def test_missing_words_leave_out_only_the_rows_that_need_them() -> None:
-    image = RegisterImage()
-    image.store(INPUT, 0, [7, 8, 9], 0.0)
-    rows = [
-        make_row(0, key="there"),
-        make_row(2, U32, key="half"),
-        make_row(5, key="gone"),
-        make_row(0, key="elsewhere", space=HOLDING),
-        make_row(1, U32, key="both", scale=0.1),
-    ]
-    assert Decoder(rows).decode(image) == {"there": 7, "both": 52429.7}
-
-
-def test_rows_know_what_they_were_made_of() -> None:
-    decoder = Decoder(rows := (make_row(0), make_row(1)))
-    assert decoder.registers == rows
-    assert re.fullmatch("input_[01]", rows[0].key)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..modbus.decoder import Decoder, RecordDecoder, decode_known
+from ..modbus.decoder import Decoder, RareRecordDecoder, RecordDecoder, decode_known
 from ..modbus.image import RegisterImage, Space
 from ..modbus.register import Register
 from ..points import (
@@ -70,8 +70,10 @@ type RowsByDevice = Mapping[str, tuple[Register, ...]]
 type Blocks = Sequence[tuple[int, Sequence[int]]]
 """First addresses, each with the words from there on."""
 
+type _Shape = tuple[Space, tuple[tuple[int, int], ...]]
+"""Of which registers records are: first addresses, each with a number of words."""
 
-type _Pending = tuple[Space, Blocks, float]
+type _Pending = tuple[Blocks, float]
 """Words that were reported, and when."""
 
 
@@ -99,7 +101,7 @@ class Poll:
 class _RecordShape:
     """Records of the same registers: how they are decoded and what can be true, by device."""
 
-    decoders: Mapping[str, RecordDecoder]
+    decoders: Mapping[str, RecordDecoder | RareRecordDecoder]
     plausibility: Mapping[str, Plausibility] = field(default_factory=dict)
 
     def decode(self, words: Sequence[int]) -> dict[str, dict[str, Value | None]]:
@@ -129,8 +131,8 @@ class KnownInverter:
         self._derived = self._make_derivations()
         self._wanted: dict[frozenset[PointId], RowsByDevice] = {}
         self._decoders: dict[tuple[Register, ...], Decoder] = {}
-        self._records: dict[tuple[object, ...], _RecordShape] = {}
-        self._pending: dict[tuple[object, ...], _Pending] = {}
+        self._records: dict[_Shape, _RecordShape] = {}
+        self._pending: dict[_Shape, _Pending] = {}
         self._sums_strings = False
         self.devices: tuple[Device, ...] = tuple(self._make_devices())
         self._shown = {
@@ -147,11 +149,22 @@ class KnownInverter:
     @property
     def image(self) -> RegisterImage:
         """The last words seen of it."""
-        for space, blocks, at in self._pending.values():
+        self._store_pending()
+        return self._image
+
+    def _store_pending(self) -> None:
+        """Put reported words in their places, those that came last on top."""
+        for (space, _), (blocks, at) in self._pending.items():
             for first, words in blocks:
                 self._image.store(space, first, words, at)
         self._pending.clear()
-        return self._image
+
+    def _keep(self, shape: _Shape, blocks: Blocks, at: float) -> None:
+        """Keep reported words; hardly anybody looks at them, so where they are is enough."""
+        self._pending.pop(shape, None)
+        if len(self._pending) >= SETS_KEPT:
+            self._store_pending()
+        self._pending[shape] = blocks, at
 
     def forget_words(self) -> None:
         """Know no words any more: everything is due."""
@@ -448,17 +461,17 @@ class KnownInverter:
             words += tuple(found)
         if not any(words):
             return Poll(asleep="it reports nothing but zeros")
-        record = self._record(space, blocks)
+        shape = space, tuple((first, len(found)) for first, found in blocks)
+        record = self._record(shape)
         snapshot = self._completed(record.decode(words))
         wrong = self._impossible(record, snapshot)
         if len(wrong.keys() & self._shown) > 1:
             return Poll(failed=wrong)
         if not keep:
             return Poll(snapshot=_without(snapshot, wrong), failed=wrong)
-        # Hardly anybody looks at them, so they are put in their places when somebody does.
-        self._pending[space, *(first for first, _ in blocks)] = (space, blocks, at)
+        self._keep(shape, blocks, at)
         if self._voltage_contradicted(snapshot.get(self.battery_id, {})):
-            snapshot = self._completed(self._record(space, blocks).decode(words))
+            snapshot = self._completed(self._record(shape).decode(words))
         return Poll(snapshot=_without(snapshot, wrong), failed=wrong)
 
     def _impossible(self, record: _RecordShape, snapshot: Snapshot) -> dict[str, str]:
@@ -473,25 +486,28 @@ class KnownInverter:
             wrong |= record.plausibility[device].impossible(values)
         return wrong
 
-    def _record(self, space: Space, blocks: Blocks) -> _RecordShape:
-        """Return what is known of records of such blocks."""
-        shape = (space, *((first, len(words)) for first, words in blocks))
-        if (record := self._records.get(shape)) is None:
-            addresses = [
-                address
-                for first, words in blocks
-                for address in range(first, first + len(words))
-            ]
-            record = _RecordShape(
-                {
-                    device: RecordDecoder(
-                        (row for row in known.values() if row.space is space), addresses
-                    )
-                    for device, known in self._rows.items()
-                }
-            )
-            if len(self._records) >= SETS_KEPT:
-                self._records.clear()
+    def _record(self, shape: _Shape) -> _RecordShape:
+        """Return what is known of records of a shape."""
+        if (record := self._records.get(shape)) is not None:
+            return record
+        space, places = shape
+        # A logger has a few shapes. One that comes with ever new ones must not cost more.
+        is_usual = len(self._records) < SETS_KEPT
+        make = RecordDecoder if is_usual else RareRecordDecoder
+        addresses = [
+            address
+            for first, count in places
+            for address in range(first, first + count)
+        ]
+        record = _RecordShape(
+            {
+                device: make(
+                    (row for row in known.values() if row.space is space), addresses
+                )
+                for device, known in self._rows.items()
+            }
+        )
+        if is_usual:
             self._records[shape] = record
         return record
 

@@ -16,7 +16,7 @@ type Limits = Mapping[str, tuple[float, float]]
 UNKNOWN_POWER: Final = 250_000.0
 """VA that an inverter is taken for whose rated power is not known: the largest of the maker."""
 
-_POWER_FACTOR: Final = 4.0
+_TIMES_RATED: Final = 4.0
 """So many times its rated power an inverter may show: panels, loads and grid are larger."""
 
 _HOURS: Final = 24
@@ -40,7 +40,7 @@ def limits_of(points: Iterable[Point], rated_power: float | None) -> Limits:
 
     ``rated_power`` is in VA. Registers that hardly any firmware has may hold anything.
     """
-    power = _POWER_FACTOR * (rated_power or UNKNOWN_POWER)
+    power = _TIMES_RATED * (rated_power or UNKNOWN_POWER)
     of_size: Mapping[Quantity, tuple[float, float]] = {
         Quantity.POWER: (-power, power),
         Quantity.APPARENT_POWER: (-power, power),

@@ -47,20 +47,51 @@ class RecordDecoder:
 
         ``addresses`` are those of the words of a record, in their order.
         """
-        places = {address: place for place, address in enumerate(addresses)}
+        places = _places(addresses)
         self._decode = _made(
             "words",
-            [
-                row
-                for row in registers
-                if all(address in places for address in range(row.address, row.end))
-            ],
+            _rows_within(registers, places),
             lambda _, address: f"words[{places[address]}]",
         )
 
     def decode(self, words: Sequence[int]) -> dict[str, Value | None]:
         """Return key -> value of all rows."""
         return self._decode(words)
+
+
+class RareRecordDecoder:
+    """Does the same row by row: slower, but made at once."""
+
+    def __init__(self, registers: Iterable[Register], addresses: Sequence[int]) -> None:
+        """Take the same as ``RecordDecoder``."""
+        self._places = _places(addresses)
+        self._rows = _rows_within(registers, self._places)
+
+    def decode(self, words: Sequence[int]) -> dict[str, Value | None]:
+        """Return key -> value of all rows."""
+        places = self._places
+        return {
+            row.key: row.decode(
+                [words[places[address]] for address in range(row.address, row.end)]
+            )
+            for row in self._rows
+        }
+
+
+def _places(addresses: Sequence[int]) -> Mapping[int, int]:
+    """Return address -> place in a record; of a register told twice, the last."""
+    return {address: place for place, address in enumerate(addresses)}
+
+
+def _rows_within(
+    registers: Iterable[Register], places: Mapping[int, int]
+) -> list[Register]:
+    """Return the rows that lie in a record as a whole."""
+    return [
+        row
+        for row in registers
+        if all(address in places for address in range(row.address, row.end))
+    ]
 
 
 def _made(

@@ -3,7 +3,7 @@
 A poll fills an image, and so can a record that a datalogger pushes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 
@@ -33,11 +33,6 @@ class RegisterImage:
         addresses = range(address, address + len(words))
         self.words[space].update(zip(addresses, words, strict=True))
         self._seen[space].update(dict.fromkeys(addresses, at))
-
-    def take(self, space: Space, words: Mapping[int, int], at: float) -> None:
-        """Take in words by address, seen at monotonic time ``at`` (seconds)."""
-        self.words[space].update(words)
-        self._seen[space].update(dict.fromkeys(words, at))
 
     def forget(self, space: Space, address: int, count: int) -> None:
         """Drop a block whose read failed: old words must not pass for new ones."""

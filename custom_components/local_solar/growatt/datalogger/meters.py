@@ -20,7 +20,7 @@ MOST_VOLTS: Final = 500.0
 _SHOWN: Final = Visibility.SHOWN
 _OFFERED: Final = Visibility.OFFERED
 
-LISTED: Final = 41
+LISTED: Final = 40
 """Numbers that the shortest list of an SDM630 has. Lists of other meters have 25."""
 
 
@@ -158,7 +158,13 @@ POINTS: Final = tuple(row.point for row in METER)
 
 
 def meter_values(record: MeterRecord | MeterLog) -> Mapping[str, Value | None] | None:
-    """Return the values of a meter's report, ``None`` if it cannot be true or read."""
+    """Return the values of a meter's report, ``None`` if it cannot be true or read.
+
+    A meter that reports nothing but zeros was not heard: counters must not fall to 0.
+    """
+    told = record.words if isinstance(record, MeterRecord) else record.numbers
+    if not any(told):
+        return None
     if isinstance(record, MeterRecord):
         values: dict[str, Value | None] = {
             row.point.key: row.codec.decode(record.words[row.word : row.word + 2])

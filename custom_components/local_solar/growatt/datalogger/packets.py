@@ -7,7 +7,7 @@ byte first, covers header and masked body. Facts: 147 recorded packets.
 """
 
 from enum import IntEnum
-from functools import cache
+from functools import lru_cache
 from struct import Struct, pack
 from typing import Final, NamedTuple
 
@@ -111,7 +111,7 @@ class Packet(NamedTuple):
         )
 
 
-@cache
+@lru_cache(maxsize=64)
 def _mask(length: int) -> int:
     """Return the key, repeated to a length, as a number."""
     return int.from_bytes((_KEY * (length // len(_KEY) + 1))[:length])

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from math import isfinite
 from struct import Struct, error as StructError, pack
 from typing import Final, NamedTuple
 
@@ -182,7 +183,10 @@ def decode(packet: Packet) -> Record:
 
 def serial_in(body: bytes, at: int, width: int) -> str:
     """Return the serial number in a field. Raises ``RecordError`` if there is none."""
-    field = body[at : at + width].rstrip(b"\0 ")
+    field = body[at : at + width]
+    if len(field) != width:
+        raise RecordError("the serial number is cut short")
+    field = field.rstrip(b"\0 ")
     if not field.isalnum():
         raise RecordError("there is no serial number")
     return field.decode("ascii")
@@ -208,7 +212,7 @@ def _register_record(packet: Packet, space: Space) -> RegisterRecord:
         for _ in range(groups):
             first, last = _GROUP.unpack_from(body, offset)
             offset += 4
-            if not 0 <= (count := last - first + 1) <= MAX_GROUP_WORDS:
+            if not 0 < (count := last - first + 1) <= MAX_GROUP_WORDS:
                 raise RecordError(f"registers {first}-{last} are no group")
             words = _words(count).unpack_from(body, offset)
             offset += 2 * len(words)
@@ -271,6 +275,8 @@ def _meter_log(packet: Packet, logger: str) -> MeterLog:
         )
     except ValueError as err:
         raise RecordError(f"a meter's text is spoilt: {err}") from err
+    if not all(map(isfinite, numbers)):
+        raise RecordError("a meter's text has what is no number")
     return MeterLog(
         logger=logger,
         unit=packet.unit,
@@ -490,12 +496,19 @@ def write_parameter(number: int, text: str) -> Command:
 def commanded(packet: Packet) -> tuple[int, int] | None:
     """Return first and last register or parameter that a server's command is about.
 
-    ``None`` if it is not readable.
+    ``None`` if it is not readable, or longer than it says: what follows might be another.
     """
     at = packet.protocol.serial_bytes
-    if len(packet.body) < at + 4:
+    rest = len(packet.body) - at - 4
+    if rest < 0:
         return None
     first, second = _number(packet.body, at), _number(packet.body, at + 2)
-    if packet.type in (Type.WRITE_HOLDING, Type.WRITE_PARAMETER):
-        return first, first
-    return first, second
+    last, length = second, 0
+    match packet.type:
+        case Type.WRITE_HOLDING:
+            last = first
+        case Type.WRITE_HOLDINGS:
+            length = 2 * (second - first + 1)
+        case Type.WRITE_PARAMETER:
+            last, length = first, second
+    return (first, last) if rest == length else None

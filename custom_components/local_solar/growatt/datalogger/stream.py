@@ -4,6 +4,7 @@ Two packets in one segment are as usual as one packet in several. What is no pac
 handed on as noise, in its place, so that a relay can pass on every byte.
 """
 
+from collections.abc import Iterator
 import re
 from typing import Final, NamedTuple
 
@@ -24,13 +25,16 @@ MAX_NOISE: Final = 16_384
 """Bytes that are no packets after which a stream is given up."""
 
 MAX_CHECKS: Final = 64
-"""False starts of packets after which it is given up, too: each costs a checksum."""
+"""Places where a packet could start, and none did, after which it is given up, too."""
 
 _START: Final = re.compile(rb"(?=\0[\0\2\5\6][\0-\x10])")
 """The third to fifth byte of a header: protocol and high byte of the length."""
 _START_AT: Final = 2
 
 _KNOWN: Final = frozenset(Type)
+
+type _Header = tuple[int, int, int, int, int]
+"""Transaction id, protocol, length, unit, type."""
 
 
 class Noise(NamedTuple):
@@ -46,9 +50,10 @@ class Stream:
         "_base",
         "_buffer",
         "_checks",
+        "_hopes",
+        "_looked",
         "_noise",
         "_protocol",
-        "_refuted",
         "_searching",
     )
 
@@ -58,10 +63,13 @@ class Stream:
         self._base = 0
         """Bytes that came before those in the buffer."""
         self._protocol: Protocol | None = None
-        self._searching = False
-        self._refuted: set[int] = set()
         self._noise = 0
         self._checks = 0
+        self._searching = False
+        self._looked = 0
+        """Up to where packets have been looked for; like ``_base``, of all bytes."""
+        self._hopes: list[int] = []
+        """Where one may start, as far as it has come."""
 
     @property
     def given_up(self) -> bool:
@@ -77,7 +85,7 @@ class Stream:
         """Take in bytes; return what is complete with them."""
         found: list[Packet | Noise] = []
         if self.given_up:
-            found.append(Noise(data))
+            _drop(data, found)
             return found
         data = self._buffer + data if self._buffer else data
         start, end = 0, len(data)
@@ -88,18 +96,17 @@ class Stream:
                     break
             header = HEADER.unpack_from(data, start)
             if not self._is_plausible(header):
-                self._searching = True
+                self._begin_search(start)
                 continue
             stop = start + packet_bytes(PROTOCOLS[header[1]], header[2])
             if stop > end:
                 break
             packet = parse(data[start:stop], header)
-            if packet.is_intact:
+            if _is_sound(packet):
                 self._believe(packet)
-            elif not self._may_start(data, stop):
-                # Its length is wrong, too: perhaps it is no packet at all.
-                self._refute(start)
-                self._searching = True
+            elif self._is_false_start(packet, data, start):
+                self._checks += 1
+                self._begin_search(start + 1)
                 continue
             found.append(packet)
             start = stop
@@ -110,11 +117,11 @@ class Stream:
 
     def _let_go(self, found: list[Packet | Noise]) -> None:
         """Hand on what was held, if it has become hopeless."""
-        if self.given_up and self._buffer:
-            found.append(Noise(self._buffer))
+        if self.given_up:
+            _drop(self._buffer, found)
             self._buffer = b""
 
-    def _is_plausible(self, header: tuple[int, ...]) -> bool:
+    def _is_plausible(self, header: _Header) -> bool:
         """Return whether a header can be one."""
         if self._protocol is None:
             known = header[1] in PROTOCOLS
@@ -122,23 +129,52 @@ class Stream:
             known = header[1] == self._protocol
         return known and COUNTED <= header[2] <= MAX_LENGTH
 
-    def _may_start(self, data: bytes, at: int) -> bool:
-        """Return whether a packet can start at a place, as far as one can see."""
-        if len(data) - at < HEADER_BYTES:
-            return True
-        return self._is_plausible(HEADER.unpack_from(data, at))
-
     def _believe(self, packet: Packet) -> None:
         """Take the stream for sound again."""
         self._protocol = packet.protocol
-        if self._noise or self._checks:
-            self._noise = self._checks = 0
-            self._refuted.clear()
+        self._noise = self._checks = 0
 
-    def _refute(self, at: int) -> None:
-        """Remember that no packet starts at a place of the data."""
-        self._refuted.add(self._base + at)
-        self._checks += 1
+    # -- where it is out of step ----------------------------------------------------
+
+    def _is_false_start(self, packet: Packet, data: bytes, start: int) -> bool:
+        """Return whether what is no sound packet is none at all, as far as one can see.
+
+        A damaged one is followed by a packet, and has none in it. A stream does not begin
+        with one that nothing speaks for.
+        """
+        if self._protocol is None and not packet.protocol.is_masked:
+            return True
+        stop = start + len(packet.raw)
+        if len(data) - stop >= HEADER_BYTES and not self._is_plausible(
+            HEADER.unpack_from(data, stop)
+        ):
+            return True
+        for at, header in self._starts(data, start + 1):
+            if at >= stop:
+                break
+            self._checks += 1
+            if self.given_up:
+                break
+            end = at + packet_bytes(PROTOCOLS[header[1]], header[2])
+            if end <= len(data) and _is_sound(parse(data[at:end], header)):
+                return True
+        return False
+
+    def _starts(self, data: bytes, begin: int) -> Iterator[tuple[int, _Header]]:
+        """Go through the places where a packet may start, by its header."""
+        for match in _START.finditer(data, begin + _START_AT):
+            at = match.start() - _START_AT
+            if len(data) - at < HEADER_BYTES:
+                return
+            header = HEADER.unpack_from(data, at)
+            if self._is_plausible(header):
+                yield at, header
+
+    def _begin_search(self, at: int) -> None:
+        """Look for the next packet from a place in the data on."""
+        self._searching = True
+        self._looked = self._base + at
+        self._hopes.clear()
 
     def _search(
         self, data: bytes, start: int, found: list[Packet | Noise]
@@ -147,43 +183,64 @@ class Stream:
 
         Return from where on bytes are still of interest, and whether it starts there.
         """
-        kept: int | None = None
-        for match in _START.finditer(data, start + _START_AT):
-            at = match.start() - _START_AT
-            if len(data) - at < HEADER_BYTES or self._base + at in self._refuted:
-                continue
+        self._look(data)
+        kept = max(start, self._looked - self._base)
+        for place in tuple(self._hopes):
+            at = place - self._base
             header = HEADER.unpack_from(data, at)
-            if not self._is_plausible(header):
-                continue
             stop = at + packet_bytes(PROTOCOLS[header[1]], header[2])
             if stop > len(data):
-                kept = at if kept is None else kept
+                kept = min(kept, at)
+                if _begins_well(header, data[at + HEADER_BYTES :]):
+                    break
             elif _is_sound(parse(data[at:stop], header)):
                 self._searching = False
-                self._refuted.clear()
-                self._drop(data[start:at], found)
-                return at, True
+                kept = at
+                break
             else:
-                self._refute(at)
-                if self._checks > MAX_CHECKS:
-                    break
-        if kept is None:
-            kept = max(start, len(data) - HEADER_BYTES + 1)
-        self._drop(data[start:kept], found)
-        return kept, False
+                self._hopes.remove(place)
+        self._noise += kept - start
+        _drop(data[start:kept], found)
+        return kept, not self._searching
 
-    def _drop(self, noise: bytes, found: list[Packet | Noise]) -> None:
-        if noise:
-            self._noise += len(noise)
-            found.append(Noise(noise))
+    def _look(self, data: bytes) -> None:
+        """Note where packets may start in what is new; nothing is looked at twice."""
+        for at, _ in self._starts(data, self._looked - self._base):
+            self._checks += 1
+            if self.given_up:
+                return
+            self._hopes.append(self._base + at)
+        self._looked = self._base + max(
+            self._looked - self._base, len(data) - HEADER_BYTES + 1
+        )
+
+
+def _drop(noise: bytes, found: list[Packet | Noise]) -> None:
+    if noise:
+        found.append(Noise(noise))
 
 
 def _is_sound(packet: Packet) -> bool:
-    """Return whether a packet in the midst of noise is one.
+    """Return whether there is no doubt that it is a packet.
 
     Without a checksum only what is known counts: a type, and a serial number or nothing.
     """
     if packet.protocol.is_masked:
         return packet.is_intact
-    serial = packet.body[: packet.protocol.serial_bytes]
-    return packet.type in _KNOWN and (packet.body == b"\0" or serial.isalnum())
+    if packet.body == b"\0":
+        return packet.type in _KNOWN
+    return _names_logger(packet.protocol, packet.type, packet.body)
+
+
+def _begins_well(header: _Header, body: bytes) -> bool:
+    """Return whether an unfinished packet without a checksum looks like one so far.
+
+    What looks like a packet inside of it is not.
+    """
+    protocol = PROTOCOLS[header[1]]
+    return not protocol.is_masked and _names_logger(protocol, header[4], body)
+
+
+def _names_logger(protocol: Protocol, kind: int, body: bytes) -> bool:
+    serial = body[: protocol.serial_bytes].rstrip(b"\0 ")
+    return kind in _KNOWN and serial.isalnum()
