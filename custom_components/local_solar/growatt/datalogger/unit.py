@@ -202,9 +202,9 @@ class StickUnit(RegistersOnly):
         for callback in list(self._on_lost):
             callback()
 
-    def is_reached_by(self, session: Session) -> bool:
-        """Return whether a session is its line."""
-        return self._session is session
+    def is_reached_by(self, session: Session, number: int | None = None) -> bool:
+        """Return whether a session is its line, as a certain unit if one is given."""
+        return self._session is session and number in (None, self._number)
 
     def on_connection_lost(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back when the line breaks; return what ends that."""
