@@ -257,12 +257,18 @@ class StickUnit(RegistersOnly):
         session = self._session
         if session is None:
             raise ModbusConnectionError("its logger is not connected")
+
+        def is_its_line() -> bool:
+            return self.is_reached_by(session, command.unit)
+
         try:
-            answer = await session.commands.run(command)
+            answer = await session.commands.run(command, is_its_line)
         except NoAnswerError as err:
             raise ModbusTimeoutError(str(err)) from err
         except GoneError as err:
-            raise ModbusConnectionError("its logger hung up") from err
+            raise ModbusConnectionError("its line broke") from err
+        if not is_its_line():
+            raise ModbusConnectionError("it has another line now")
         if not isinstance(answer, Answer) or answer.last != command.last:
             raise ModbusProtocolError(f"{command.name}: the answer is about others")
         return answer
