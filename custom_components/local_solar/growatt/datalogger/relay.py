@@ -240,7 +240,4 @@ class Relay(asyncio.Protocol):
         self._held.clear()
         self._hold_logger(False)
         unanswered, self._unanswered = self._unanswered, {}
-        if not self._session.is_encrypted:
-            self._session.answers_itself = True
-            for packet, _ in unanswered.values():
-                self._session.answer(packet)
+        self._session.take_over(packet for packet, _ in unanswered.values())
