@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+import math
+from typing import Any, Final
 
 from custom_components.local_solar.growatt.datalogger import packets as ours
 from custom_components.local_solar.growatt.datalogger.policy import Verdict
@@ -17,8 +18,10 @@ from custom_components.local_solar.growatt.datalogger.relay import Relay
 from custom_components.local_solar.growatt.datalogger.server import Server
 from custom_components.local_solar.growatt.datalogger.session import Listener, Session
 from custom_components.local_solar.growatt.datalogger.stream import Stream
+from simulators.clock import SimulatedClock
 from simulators.datalogger import packets as theirs
 from simulators.datalogger.packets import Group, Kind, Packet, PacketReader
+from simulators.datalogger.stick import EAGER, SimulatedStick
 from simulators.datalogger.waiting import PATIENCE, Waiting
 
 HOST: Final = "127.0.0.1"
@@ -148,9 +151,26 @@ class Wire:
         self._writer.write(octets)
         return octets
 
-    async def sent(self) -> None:
-        """Wait until the other side's computer has taken what was sent."""
-        await self._writer.drain()
+    @property
+    def _transport(self) -> asyncio.Transport:
+        transport = self._writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        return transport
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes the other side has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
+    @property
+    def port(self) -> int:
+        """The port it is connected to."""
+        port: int = self._transport.get_extra_info("peername")[1]
+        return port
+
+    def read_no_more(self) -> None:
+        """Leave what comes where it is."""
+        self._transport.pause_reading()
 
     async def receive(self) -> Packet:
         """Return the next packet. Raises ``EOFError`` when the other side hangs up."""
@@ -188,7 +208,7 @@ class Wire:
 
     def abort(self) -> None:
         """Break the connection."""
-        self._writer.transport.abort()
+        self._transport.abort()
 
 
 @asynccontextmanager
@@ -249,6 +269,17 @@ async def serving(server: Server) -> AsyncIterator[Server]:
         assert not server.sessions
     await until(lambda: not _work_of_loggers(asyncio.all_tasks() - before))
     assert not list(_timers_of_loggers(loop))
+
+
+def stick_at(port: int, logger: str = LOGGER, **options: Any) -> SimulatedStick:
+    """Return a stick that says nothing by itself but ping and announcements."""
+    settings: dict[str, Any] = {
+        "interval": math.inf,
+        "timing": EAGER,
+        "clock": SimulatedClock(NOON, speed=0),
+        "seed": 1,
+    }
+    return SimulatedStick(logger, (HOST, port), **(settings | options))
 
 
 async def until(predicate: Callable[[], object]) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, override
 
 from hypothesis import given, strategies as st
 import pytest
@@ -15,6 +15,7 @@ from custom_components.local_solar.growatt.datalogger.records import (
     Answer,
     Parameter,
     Ping,
+    Record,
     RecordError,
     RegisterRecord,
     Unexplained,
@@ -133,11 +134,12 @@ async def test_report_is_acknowledged_before_anybody_hears_of_it() -> None:
     talk = Talk()
     order: list[int] = []
 
-    class Slow(Notes):
-        def reported(self, session: Session, record: object) -> None:
+    class Orders(Notes):
+        @override
+        def reported(self, session: Session, record: Record) -> None:
             order.append(len(talk.octets))
 
-    talk.session._listener = Slow()  # noqa: SLF001
+    talk.session._listener = Orders()  # noqa: SLF001
     talk.says(report())
     assert order == [1]
 
@@ -318,7 +320,10 @@ async def test_answer_to_us_is_not_for_the_cloud() -> None:
     assert talk.says(Packet(kind=Kind.READ, body=answer)) == [True]
 
 
-async def test_taking_over_answers_what_is_open_and_sets_the_clock() -> None:
+async def test_taking_over_answers_what_is_open_and_sets_the_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "OVERHEAR_FOR", 60.0)
     talk = Talk(answers_itself=False)
     said = [ping(), report(Kind.ANNOUNCE), report(tid=5)]
     talk.says(*said)
@@ -356,7 +361,9 @@ async def test_encrypted_session_is_known_by_its_first_packet(
     assert talk.session.is_encrypted
     assert talk.session.logger == logger
     assert talk.says(first, CIPHERED, ping()) == [True] * 3
-    assert talk.written == talk.notes.records == talk.notes.rejections == []
+    assert talk.written == []
+    assert talk.notes.records == []
+    assert talk.notes.rejections == []
 
 
 async def test_session_that_begins_to_encrypt_is_told_of_and_left_alone() -> None:
