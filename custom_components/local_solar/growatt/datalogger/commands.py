@@ -31,7 +31,7 @@ KEPT: Final = 64
 """Commands of which late answers are still recognised."""
 
 FORGOTTEN_AFTER: Final = 60.0
-"""Seconds after which a command of the server is not waited for any more."""
+"""Seconds after which an answer is not expected any more."""
 
 _OF_LOGGER: Final = frozenset({Type.READ_PARAMETERS, Type.WRITE_PARAMETER})
 
@@ -41,15 +41,32 @@ class NoAnswerError(Exception):
 
 
 class GoneError(Exception):
-    """The connection of a logger ended."""
+    """The connection of a logger ended, or it leads elsewhere than it did."""
 
 
-class _About(NamedTuple):
-    """What a command and its answers have in common."""
+class _Open(NamedTuple):
+    """A command that has not been answered yet, or not all of it."""
 
     type: int
     unit: int
     first: int
+    last: int
+    transaction: int
+    at: float
+    """Monotonic seconds at which it was sent."""
+
+    def is_answered_by(self, packet: Packet, number: int) -> bool:
+        """Return whether a packet that begins with a register or parameter is about it."""
+        if packet.type != self.type:
+            return False
+        if self.type == Type.READ_PARAMETERS:
+            return self.first <= number <= self.last
+        is_of_unit = self.type in _OF_LOGGER or packet.unit == self.unit
+        return is_of_unit and number == self.first
+
+
+def _always() -> bool:
+    return True
 
 
 class Commands:
@@ -59,6 +76,7 @@ class Commands:
         "_answers",
         "_free_at",
         "_gone",
+        "_late",
         "_lock",
         "_next",
         "_of_server",
@@ -73,33 +91,44 @@ class Commands:
         self._lock = asyncio.Lock()
         self._next = FIRST_TRANSACTION
         self._used: deque[int] = deque(maxlen=KEPT)
-        self._pending: tuple[Command, int] | None = None
+        self._pending: _Open | None = None
         self._answers: asyncio.Queue[Answer | Parameter] | None = None
-        self._of_server: list[tuple[_About, int, float]] = []
+        self._late: deque[_Open] = deque(maxlen=KEPT)
+        """Commands of ours that nobody waits for any more."""
+        self._of_server: deque[_Open] = deque(maxlen=KEPT)
         self._free_at = 0.0
         self._gone = False
 
-    async def run(self, command: Command) -> Answer | Parameter:
-        """Tell a logger something and return its answer.
+    async def run(
+        self, command: Command, is_wanted: Callable[[], bool] = _always
+    ) -> Answer | Parameter:
+        """Tell a logger something and return its answer. For errors see ``collect``."""
+        return (await self.collect(command, 1, is_wanted))[0]
 
-        Raises ``NoAnswerError`` or ``GoneError``.
-        """
-        return (await self.collect(command, 1))[0]
-
-    async def collect(self, command: Command, most: int) -> list[Answer | Parameter]:
+    async def collect(
+        self, command: Command, most: int, is_wanted: Callable[[], bool] = _always
+    ) -> list[Answer | Parameter]:
         """Tell a logger something; return its answers, at least one and ``most`` at most.
 
-        Raises ``NoAnswerError`` or ``GoneError``.
+        Commands wait for each other: ``is_wanted`` is asked when it is this one's turn.
+        Raises ``NoAnswerError``, or ``GoneError`` if it is not or the connection ended.
         """
         async with self._lock:
             if (wait := self._free_at - time.monotonic()) > 0:
                 await asyncio.sleep(wait)
-            if self._gone:
+            if self._gone or not is_wanted():
                 raise GoneError
             queue: asyncio.Queue[Answer | Parameter] = asyncio.Queue()
-            transaction = self._take_transaction()
-            self._pending, self._answers = (command, transaction), queue
-            self._send(command, transaction)
+            pending = _Open(
+                command.type,
+                command.unit,
+                command.first,
+                command.last,
+                self._take_transaction(),
+                time.monotonic(),
+            )
+            self._pending, self._answers = pending, queue
+            self._send(command, pending.transaction)
             answers: list[Answer | Parameter] = []
             timeout = LOGGER_TIMEOUT if command.type in _OF_LOGGER else INVERTER_TIMEOUT
             try:
@@ -112,6 +141,8 @@ class Commands:
             finally:
                 self._pending = self._answers = None
                 self._free_at = time.monotonic() + SPACING
+                if len(answers) < most:
+                    self._late.append(pending)
             if not answers:
                 raise NoAnswerError(f"{command.name}: no answer within {timeout:g} s")
             return answers
@@ -134,62 +165,59 @@ class Commands:
 
     def server_sent(self, packet: Packet) -> None:
         """Note a command of the maker's server that was let through."""
-        about = commanded(packet)
-        if about is None:
-            return
-        now = time.monotonic()
-        self._forget_old(now)
-        if len(self._of_server) < KEPT:
-            key = _About(packet.type, packet.unit, about[0])
-            self._of_server.append((key, about[1], now))
+        if (about := commanded(packet)) is not None:
+            self._of_server.append(
+                _Open(
+                    packet.type,
+                    packet.unit,
+                    *about,
+                    packet.transaction,
+                    time.monotonic(),
+                )
+            )
 
     def take(self, packet: Packet, answer: Answer | Parameter) -> bool:
-        """Take an answer if it is to a command of ours; return whether it is."""
+        """Take an answer if it is to a command of ours; return whether it is.
+
+        An id that was repeated tells. Without one, the server's commands go first, and
+        then comes what is waited for here before what no longer is.
+        """
         number = answer.number if isinstance(answer, Parameter) else answer.first
-        has_our_id = packet.transaction in self._used
-        if not has_our_id and self._answers_server(packet, number):
+        pending = self._pending
+        if pending is not None and not pending.is_answered_by(packet, number):
+            pending = None
+        if packet.transaction in self._used:
+            is_ours = pending is not None and pending.transaction == packet.transaction
+            if not is_ours:
+                pending = None
+                if _strike(self._of_server, packet, number, packet.transaction):
+                    return False
+        elif _strike(self._of_server, packet, number):
             return False
-        if self._pending is not None and self._is_pending(packet, number):
-            self._deliver(answer)
-            return True
-        # One that comes too late is ours, too.
-        return has_our_id
-
-    def _is_pending(self, packet: Packet, number: int) -> bool:
-        """Return whether a packet is about what we have asked for."""
-        assert self._pending is not None
-        command, transaction = self._pending
-        if packet.type != command.type:
-            return False
-        if packet.transaction in self._used and packet.transaction != transaction:
-            return False
-        if command.type not in _OF_LOGGER and packet.unit != command.unit:
-            return False
-        if command.type == Type.READ_PARAMETERS:
-            return command.first <= number <= command.last
-        return number == command.first
-
-    def _deliver(self, answer: Answer | Parameter) -> None:
+        if pending is None:
+            # One that comes too late is ours, too.
+            was_ours = _strike(self._late, packet, number)
+            return was_ours or packet.transaction in self._used
         if self._answers is not None:
             self._answers.put_nowait(answer)
+        return True
 
-    def _answers_server(self, packet: Packet, number: int) -> bool:
-        """Return whether a packet answers the server, which waits for that no more."""
-        self._forget_old(time.monotonic())
-        for place, (about, last, _) in enumerate(self._of_server):
-            if about.type != packet.type:
-                continue
-            if about.type == Type.READ_PARAMETERS:
-                if about.first <= number <= last:
-                    if number == last:
-                        del self._of_server[place]
-                    return True
-            elif (about.unit, about.first) == (packet.unit, number):
-                del self._of_server[place]
-                return True
-        return False
 
-    def _forget_old(self, now: float) -> None:
-        self._of_server = [
-            item for item in self._of_server if now - item[2] < FORGOTTEN_AFTER
-        ]
+def _strike(
+    commands: deque[_Open], packet: Packet, number: int, transaction: int | None = None
+) -> bool:
+    """Return whether a packet answers one of some commands, which then waits no more.
+
+    With ``transaction`` only one that had this id counts.
+    """
+    oldest = time.monotonic() - FORGOTTEN_AFTER
+    while commands and commands[0].at < oldest:
+        commands.popleft()
+    for place, command in enumerate(commands):
+        if transaction not in (None, command.transaction):
+            continue
+        if command.is_answered_by(packet, number):
+            if number == command.last or command.type != Type.READ_PARAMETERS:
+                del commands[place]
+            return True
+    return False

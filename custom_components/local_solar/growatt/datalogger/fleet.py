@@ -259,7 +259,9 @@ class Fleet:
         inverter = self._inverter(record)
         if inverter is None or inverter.is_elsewhere:
             return
-        self._give_line(session, record.unit, inverter)
+        if record.type != Type.BUFFERED:
+            # One of an earlier time may be of an inverter that has since been replaced.
+            self._give_line(session, record.unit, inverter)
         if record.type == Type.ANNOUNCE:
             inverter.announced = record
         elif record.type == Type.LIVE:
@@ -292,7 +294,11 @@ class Fleet:
         """Let an inverter be reached the way that its record came, and no other by it."""
         line = session.logger, number
         before = self._on_line.get(line)
-        if before is not None and before is not inverter:
+        if (
+            before is not None
+            and before is not inverter
+            and before.unit.is_reached_by(session, number)
+        ):
             before.unit.detach()
         self._on_line[line] = inverter
         inverter.logger = session.logger

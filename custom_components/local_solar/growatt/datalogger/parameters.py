@@ -31,6 +31,9 @@ class ParameterNumber(IntEnum):
     FIRMWARE_IMAGE = 80
 
 
+LAST_NUMBER: Final = 255
+"""No logger is known to have more: 97 is the highest number that was seen."""
+
 SECRET: Final = frozenset({ParameterNumber.WIFI_NAME, ParameterNumber.WIFI_PASSWORD})
 """Never asked for, never let through, never shown: the password is told in clear."""
 

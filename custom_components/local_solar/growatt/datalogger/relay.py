@@ -13,9 +13,9 @@ import logging
 import time
 from typing import Final, override
 
-from .packets import Packet
+from .packets import Packet, Type
 from .policy import Permission, Policy, Verdict
-from .records import COMMANDS, UNANSWERED
+from .records import COMMANDS
 from .session import Session
 from .stream import Noise, Stream
 
@@ -31,6 +31,19 @@ MAX_HELD: Final = 262_144
 
 MAX_UNANSWERED: Final = 256
 """Reports of which it is remembered that the server has not acknowledged them."""
+
+
+_ACKNOWLEDGED: Final = frozenset(
+    {
+        Type.PING,
+        Type.ANNOUNCE,
+        Type.LIVE,
+        Type.BUFFERED,
+        Type.METER,
+        Type.METER_LOG,
+    }
+)
+"""What Growatt's server is known to answer. That it is silent about others says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +68,14 @@ class Relay(asyncio.Protocol):
     """One logger's line to the maker's server."""
 
     __slots__ = (
+        "_address",
         "_cloud",
+        "_finished_at",
         "_held",
         "_hold_logger",
+        "_holds_server",
         "_judged",
         "_outgoing",
-        "_own_address",
         "_session",
         "_stream",
         "_task",
@@ -77,7 +92,7 @@ class Relay(asyncio.Protocol):
         write: Callable[[bytes], None],
         hold_logger: Callable[[bool], None],
         judged: Callable[[Verdict], None],
-        outgoing: set[object],
+        outgoing: dict[object, Relay],
     ) -> None:
         """Relay for a session.
 
@@ -87,7 +102,7 @@ class Relay(asyncio.Protocol):
             write: sends bytes to the logger.
             hold_logger: stops reading from the logger, or goes on with it.
             judged: is told what the server wanted that needs the owner's leave.
-            outgoing: our ends of such connections, by which a loop back to us is found.
+            outgoing: all that have a connection, by our end of it.
 
         """
         self.state = State.CONNECTING
@@ -97,7 +112,10 @@ class Relay(asyncio.Protocol):
         self._hold_logger = hold_logger
         self._judged = judged
         self._outgoing = outgoing
-        self._own_address: object = None
+        self._address: object = None
+        """Our end of the connection."""
+        self._finished_at: float | None = None
+        self._holds_server = False
         self._stream = Stream()
         self._held = bytearray()
         self._transport: asyncio.Transport | None = None
@@ -111,35 +129,49 @@ class Relay(asyncio.Protocol):
                 await loop.create_connection(
                     lambda: self, self._cloud.host, self._cloud.port
                 )
-        except (OSError, TimeoutError) as err:
+        except (OSError, UnicodeError) as err:
+            # A name that cannot be one is an error of encodings.
             self._fail(f"cannot be reached: {err or type(err).__name__}")
 
     # -- from the logger ----------------------------------------------------------
 
     def forward(self, packet: Packet | Noise) -> None:
-        """Pass on what the logger said, or answer it if the server is away."""
+        """Pass on what the logger said, unless the server is away."""
         if self.state is State.DOWN:
             return
-        if isinstance(packet, Packet) and packet.type not in UNANSWERED:
-            self._note(packet)
         if self._transport is not None:
             self._transport.write(packet.raw)
         elif len(self._held) + len(packet.raw) <= MAX_HELD:
             self._held += packet.raw
         else:
             self._fail("does not connect")
+            return
+        if isinstance(packet, Packet) and packet.type in _ACKNOWLEDGED:
+            self._note(packet)
 
     def finish(self, rest: bytes) -> None:
         """Pass on the last that the logger said, and close."""
         self._task.cancel()
+        if self._finished_at is not None:
+            return
+        self._finished_at = time.monotonic()
         if self._transport is not None:
             if rest and self.state is State.UP:
                 self._transport.write(rest)
             self._transport.close()
         self.state = State.DOWN
 
+    def abort(self) -> None:
+        """Close the connection at once, whatever is still to be passed on."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def _note(self, packet: Packet) -> None:
-        if len(self._unanswered) < MAX_UNANSWERED and not self._session.is_encrypted:
+        session = self._session
+        is_readable = packet.is_intact or session.takes_damaged
+        if len(self._unanswered) < MAX_UNANSWERED and (
+            is_readable and not session.is_encrypted
+        ):
             key = (packet.type, packet.unit, packet.transaction)
             self._unanswered.setdefault(key, (packet, time.monotonic()))
 
@@ -148,10 +180,14 @@ class Relay(asyncio.Protocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self._own_address = transport.get_extra_info("sockname")
-        self._outgoing.add(self._own_address)
+        if self.state is State.DOWN:
+            transport.abort()
+            return
+        self._address = transport.get_extra_info("sockname")
+        self._outgoing[self._address] = self
         self._transport = transport
         self.state = State.UP
+        self.hold(held=self._holds_server)
         transport.write(bytes(self._held))
         self._held.clear()
 
@@ -160,7 +196,8 @@ class Relay(asyncio.Protocol):
         if self.state is not State.UP:
             return
         if self._session.is_encrypted:
-            self._write(data)
+            begun, self._stream = self._stream.unfinished, Stream()
+            self._write(begun + data)
             return
         for item in self._stream.feed(data):
             if isinstance(item, Noise):
@@ -193,7 +230,7 @@ class Relay(asyncio.Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._outgoing.discard(self._own_address)
+        self._outgoing.pop(self._address, None)
         self._fail(f"has hung up: {exc}" if exc else "has hung up")
 
     @override
@@ -206,6 +243,7 @@ class Relay(asyncio.Protocol):
 
     def hold(self, *, held: bool) -> None:
         """Stop reading from the server while the logger does not read, or go on."""
+        self._holds_server = held
         if self._transport is None or self._transport.is_closing():
             return
         if held:
@@ -216,7 +254,9 @@ class Relay(asyncio.Protocol):
     # -- in its place -------------------------------------------------------------
 
     def check(self, now: float) -> None:
-        """Take over from a server that has not acknowledged for too long."""
+        """Take over from a server that is silent, or give up one that does not read."""
+        if self._finished_at is not None and now - self._finished_at > PATIENCE:
+            self.abort()
         if self.state is State.DOWN or not self._unanswered:
             return
         _, oldest = next(iter(self._unanswered.values()))
@@ -235,12 +275,8 @@ class Relay(asyncio.Protocol):
             why,
             self._session.logger,
         )
-        if self._transport is not None:
-            self._transport.abort()
+        self.abort()
         self._held.clear()
         self._hold_logger(False)
         unanswered, self._unanswered = self._unanswered, {}
-        if not self._session.is_encrypted:
-            self._session.answers_itself = True
-            for packet, _ in unanswered.values():
-                self._session.answer(packet)
+        self._session.take_over(packet for packet, _ in unanswered.values())

@@ -15,7 +15,7 @@ from typing import Final, override
 from .packets import Packet
 from .policy import Verdict
 from .records import COMMANDS, RecordError
-from .relay import Cloud, Relay
+from .relay import Cloud, Relay, State
 from .session import Listener, Session
 from .stream import Noise, Stream
 
@@ -99,8 +99,8 @@ class Server:
         self.limits = limits or Limits()
         self.statistics = Statistics()
         self.sessions: dict[str, Session] = {}
-        self.outgoing: set[object] = set()
-        """Our ends of the lines to the maker's server. Where its name leads here, they
+        self.outgoing: dict[object, Relay] = {}
+        """Lines to the maker's server, by our end of each. Where its name leads here, they
         come back as connections."""
         self._by_logger: dict[str, Connection] = {}
         self._connections: set[Connection] = set()
@@ -129,6 +129,8 @@ class Server:
             self._server.close()
         for connection in list(self._connections):
             connection.close()
+        for line in list(self.outgoing.values()):
+            line.abort()
         if self._server is not None:
             await self._server.wait_closed()
             self._server = None
@@ -136,6 +138,8 @@ class Server:
     def _tick(self) -> None:
         """Look after those who are silent."""
         now = time.monotonic()
+        for line in list(self.outgoing.values()):
+            line.check(now)
         for connection in list(self._connections):
             connection.check(now)
         self._ticker = asyncio.get_running_loop().call_later(TICK, self._tick)
@@ -404,10 +408,16 @@ class Connection(asyncio.Protocol):
         """Read, or leave what comes with the sender for now."""
         if self._transport is None or self._transport.is_closing():
             return
-        if self._is_slow or self._is_held or self._unread_since is not None:
+        if self._is_paused:
             self._transport.pause_reading()
         else:
+            self._packet_began = time.monotonic()
             self._transport.resume_reading()
+
+    @property
+    def _is_paused(self) -> bool:
+        """Whether what comes is left with the sender."""
+        return self._is_slow or self._is_held or self._unread_since is not None
 
     # -- looking after it ---------------------------------------------------------
 
@@ -418,12 +428,26 @@ class Connection(asyncio.Protocol):
             why = "does not read"
         elif self.session is None and now - self._began > INTRODUCED_WITHIN:
             why = "does not say who it is"
-        elif self._stream.unfinished and now - self._packet_began > COMPLETED_WITHIN:
+        elif (
+            self._stream.unfinished
+            and not self._is_paused
+            and now - self._packet_began > COMPLETED_WITHIN
+        ):
             why = "does not complete a packet"
+        elif self._is_beyond_us:
+            why = "is for the maker's server alone, which is away"
         elif now - self._heard > IDLE:
             why = "is silent"
         if why:
             _LOGGER.debug("%s %s: the connection is closed", self.peer, why)
             self.close()
-        elif self._relay is not None:
-            self._relay.check(now)
+
+    @property
+    def _is_beyond_us(self) -> bool:
+        """Whether nobody can answer it: we cannot read it, and the server is away."""
+        return (
+            self._relay is not None
+            and self._relay.state is State.DOWN
+            and self.session is not None
+            and (self.session.is_encrypted or self._stream.given_up)
+        )

@@ -6,7 +6,7 @@ acknowledged before it is looked at. It may not send any values before its clock
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
 import logging
 import time
@@ -14,7 +14,13 @@ from typing import Any, Final, Protocol as Interface
 
 from .commands import Commands, GoneError, NoAnswerError
 from .packets import Packet, Protocol, Type
-from .parameters import CLOCK_FORMAT, SECRET, WORTH_KNOWING, ParameterNumber
+from .parameters import (
+    CLOCK_FORMAT,
+    LAST_NUMBER,
+    SECRET,
+    WORTH_KNOWING,
+    ParameterNumber,
+)
 from .policy import Verdict
 from .records import (
     ACCEPTED,
@@ -70,6 +76,7 @@ class Session:
 
     __slots__ = (
         "_ask",
+        "_clock_task",
         "_listener",
         "_local_time",
         "_log",
@@ -112,10 +119,8 @@ class Session:
 
         """
         self.protocol: Protocol = first.protocol
-        self.logger = ""
         self.is_encrypted = is_encrypted(first)
-        if not self.is_encrypted:
-            self.logger = serial_in(first.body, 0, first.protocol.serial_bytes)
+        self.logger = _serial_in_clear(first) if self.is_encrypted else _serial(first)
         self.peer = peer
         self.answers_itself = answers_itself
         self.takes_damaged = takes_damaged
@@ -129,7 +134,11 @@ class Session:
         self._local_time = local_time
         self._tasks: set[asyncio.Task[None]] = set()
         self._ask = True
+        """Whether parameters are still to be read: nothing was announced yet."""
+        self._clock_task: asyncio.Task[None] | None = None
         self._log = logging.getLogger(f"{__name__}.{self.logger}")
+        if self.is_encrypted:
+            self.end()
 
     # -- what it says -------------------------------------------------------------
 
@@ -146,6 +155,7 @@ class Session:
             return True
         if is_encrypted(packet):
             self.is_encrypted = True
+            self.end()
             self._listener.encrypted(self)
             return True
         if self.answers_itself:
@@ -169,8 +179,10 @@ class Session:
         return True
 
     def _answered(self, packet: Packet, record: Answer | Parameter) -> bool:
-        if isinstance(record, Parameter) and record.number not in SECRET:
-            self.parameters[record.number] = record.text
+        if isinstance(record, Parameter):
+            is_to_be_known = record.number <= LAST_NUMBER
+            if is_to_be_known and record.number not in SECRET:
+                self.parameters[record.number] = record.text
         is_ours = self.commands.take(packet, record)
         self._listener.reported(self, record)
         return not is_ours
@@ -189,11 +201,26 @@ class Session:
     def _announced(self) -> None:
         """Do what is to be done once a logger has introduced an inverter."""
         if self.answers_itself:
-            self._later(CLOCK_AFTER, self.async_set_clock)
+            self._set_clock_soon()
         if self._ask:
             self._ask = False
             wait = ASK_AFTER if self.answers_itself else OVERHEAR_FOR
             self._later(wait, self._async_ask_for_parameters)
+
+    def take_over(self, unanswered: Iterable[Packet]) -> None:
+        """Answer from now on, and what the maker's server has left open."""
+        if self.is_encrypted:
+            return
+        self.answers_itself = True
+        for packet in unanswered:
+            self.answer(packet)
+        if not self._ask:
+            self._set_clock_soon()
+
+    def _set_clock_soon(self) -> None:
+        """Set the clock after a while, once however much is announced until then."""
+        if self._clock_task is None or self._clock_task.done():
+            self._clock_task = self._later(CLOCK_AFTER, self.async_set_clock)
 
     # -- what it is told ----------------------------------------------------------
 
@@ -218,7 +245,7 @@ class Session:
 
     def _later(
         self, seconds: float, work: Callable[[], Coroutine[Any, Any, object]]
-    ) -> None:
+    ) -> asyncio.Task[None]:
         """Do something after a while, unless the session ends before."""
 
         async def do() -> None:
@@ -231,12 +258,25 @@ class Session:
         task = asyncio.get_running_loop().create_task(do())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def end(self) -> None:
         """End everything that was begun here."""
         for task in self._tasks:
             task.cancel()
         self.commands.end()
+
+
+def _serial(packet: Packet) -> str:
+    return serial_in(packet.body, 0, packet.protocol.serial_bytes)
+
+
+def _serial_in_clear(packet: Packet) -> str:
+    """Return the serial number in a packet of new firmware, nothing if it is encrypted."""
+    try:
+        return _serial(packet)
+    except RecordError:
+        return ""
 
 
 def is_encrypted(packet: Packet) -> bool:

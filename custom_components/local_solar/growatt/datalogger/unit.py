@@ -202,9 +202,9 @@ class StickUnit(RegistersOnly):
         for callback in list(self._on_lost):
             callback()
 
-    def is_reached_by(self, session: Session) -> bool:
-        """Return whether a session is its line."""
-        return self._session is session
+    def is_reached_by(self, session: Session, number: int | None = None) -> bool:
+        """Return whether a session is its line, as a certain unit if one is given."""
+        return self._session is session and number in (None, self._number)
 
     def on_connection_lost(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back when the line breaks; return what ends that."""
@@ -257,12 +257,18 @@ class StickUnit(RegistersOnly):
         session = self._session
         if session is None:
             raise ModbusConnectionError("its logger is not connected")
+
+        def is_its_line() -> bool:
+            return self.is_reached_by(session, command.unit)
+
         try:
-            answer = await session.commands.run(command)
+            answer = await session.commands.run(command, is_its_line)
         except NoAnswerError as err:
             raise ModbusTimeoutError(str(err)) from err
         except GoneError as err:
-            raise ModbusConnectionError("its logger hung up") from err
+            raise ModbusConnectionError("its line broke") from err
+        if not is_its_line():
+            raise ModbusConnectionError("it has another line now")
         if not isinstance(answer, Answer) or answer.last != command.last:
             raise ModbusProtocolError(f"{command.name}: the answer is about others")
         return answer
