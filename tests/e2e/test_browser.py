@@ -14,8 +14,9 @@ import pytest
 
 from demo.families import DOMAIN, FAMILIES
 from demo.home_assistant import free_port
-from demo.house import PASSWORD, USER, House
+from demo.house import APPEARED_WITHIN, PASSWORD, USER, House
 from demo.simulators import Address
+from demo.waiting import until
 
 from .browser import HEIGHT, WIDTH, Page, find_browser, opened_page
 from .conftest import TIME_ZONE, allow_sockets
@@ -48,6 +49,16 @@ MATE3 = "OutBack MATE3s"
 RADIAN = "OutBack GS8048A port 1"
 CONTROLLER = "OutBack FM80-150VDC port 3"
 MONITOR = "OutBack FLEXnet DC port 5"
+
+(LISTENER,) = FAMILIES["datalogger"]
+DATALOGGER = "Growatt datalogger (ShineWiFi, ShineLAN)"
+THIS_COMPUTER = "127.0.0.1 (this computer only)"
+WITH_CLOUD = "With Growatt's cloud: reports go on to it"
+STAND_ALONE = "Without it: Home Assistant answers by itself"
+STICK = "Growatt ShineWiFi-X XGD0DEMO01"
+SPH = "Growatt SPH 3000-6000TL BL-UP (5000 VA)"
+SPH_BATTERY = "Growatt battery"
+METER = "Growatt meter"
 
 KEPT = os.environ.get("LOCAL_SOLAR_SCREENSHOTS")
 
@@ -174,8 +185,13 @@ def wide(page: Page) -> Iterator[Page]:
 
 
 async def _device_id(house: House, name: str) -> str:
-    devices = await house.devices()
-    return next(device.id for device in devices if device.name == name)
+    """Return the id of a device, which may still have to appear."""
+
+    async def find() -> str | None:
+        devices = await house.devices()
+        return next((device.id for device in devices if device.name == name), None)
+
+    return await until(find, APPEARED_WITHIN, f"there is no {name}")
 
 
 async def _held(house: House) -> object:
@@ -327,6 +343,49 @@ def test_the_dashboards_show_an_outback_system(
     page.wait_for(MATE3, CONTROLLER, MONITOR)
     page.open("/energy/now")
     page.wait_for("Power sources", "Solar", "Grid", "Battery", "Consumption")
+
+
+@pytest.fixture(scope="module")
+def taken(page: Page, house: House) -> str:
+    """What the form of a listener says of a port that is taken, which is put right then."""
+    allow_sockets()
+    _open_form(page, DATALOGGER)
+    shown = page.texts
+    page.click(shown[shown.index("Address") + 2])
+    page.click(THIS_COMPUTER)
+    page.click(WITH_CLOUD)
+    page.click(STAND_ALONE)
+    page.take_picture("datalogger-config-flow")
+    page.fill("Port", house.home_assistant.url.rpartition(":")[2])
+    page.click("Submit")
+    page.wait_for_part("Home Assistant cannot listen at")
+    said = next(text for text in page.texts if "cannot listen at" in text)
+    page.fill("Port", str(house.address_of(LISTENER).port))
+    return said
+
+
+def test_the_form_says_that_a_port_is_taken(taken: str) -> None:
+    assert "If another program uses the port, such as Grott, stop it" in taken
+
+
+def test_a_stick_and_what_is_behind_it_appear_by_themselves(
+    page: Page, house: House, runner: asyncio.Runner, taken: str
+) -> None:
+    assert "Growatt datalogger server" in _finish(page)
+    page.open(f"/config/devices/device/{runner.run(_device_id(house, STICK))}")
+    page.wait_for("Device info", "Report interval", "Last record", "Connected")
+    page.take_picture("datalogger-device-page")
+    for device, *what in (
+        (SPH, "PV power", "Output power", "Load power", "Grid export power"),
+        (SPH_BATTERY, "State of charge", "Charge power"),
+        (METER, "Grid power", "Grid import energy total"),
+    ):
+        page.open(f"/config/devices/device/{runner.run(_device_id(house, device))}")
+        page.wait_for("Device info", *what)
+    page.open(f"/config/devices/device/{runner.run(_device_id(house, SPH))}")
+    page.wait_until(
+        lambda: re.fullmatch(r"[\d,]+ W", page.value_of("PV power")), "no power"
+    )
 
 
 def test_home_assistant_complains_of_nothing_but_the_pending_change(

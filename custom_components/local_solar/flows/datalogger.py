@@ -133,8 +133,8 @@ class DataloggerFlow(ConfigFlow):
         ]
         return [
             *found,
-            SelectOptionDict(value=EVERYWHERE, label=f"{EVERYWHERE} (all networks)"),
             SelectOptionDict(value=LOOPBACK, label=f"{LOOPBACK} (this computer only)"),
+            SelectOptionDict(value=EVERYWHERE, label=f"{EVERYWHERE} (all networks)"),
         ]
 
     async def _async_finish_datalogger(

@@ -130,7 +130,7 @@ def logger_values(
     session = logger.session
     values: dict[str, Value | None] = {
         CONNECTED.key: session is not None,
-        points.LAST_RECORD.key: logger.last_record,
+        points.LAST_RECORD.key: logger.shown_record,
         points.RECORDS.key: logger.records,
         points.REJECTED.key: logger.rejected,
         points.BLOCKED.key: logger.blocked,

@@ -8,7 +8,7 @@ first live record, without asking it anything.
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 import logging
 import time
 from typing import Any, Final, Protocol
@@ -41,6 +41,9 @@ MAX_LOGGERS: Final = 1100
 MAX_INVERTERS: Final = 32
 """Behind one logger: as many as its bus takes."""
 
+SHOWN_EVERY: Final = timedelta(minutes=5)
+"""How often the time of the last record is shown anew while there are records."""
+
 ASK_AGAIN_AFTER: Final = 3600.0
 """Seconds after which an inverter that was not announced is asked again what it is."""
 
@@ -53,6 +56,8 @@ class Logger:
     parameters: dict[int, str] = field(default_factory=dict)
     session: Session | None = None
     last_record: datetime | None = None
+    shown_record: datetime | None = None
+    """The same, but followed in steps: a state that changes with each record fills logs."""
     clock_offset: float | None = None
     """Seconds by which its clock is ahead, by its last live record."""
     records: int = 0
@@ -200,6 +205,7 @@ class Fleet:
         logger = self.loggers.get(session.logger)
         if logger is not None and logger.session is session:
             logger.session = None
+            logger.shown_record = logger.last_record
             self._owner.logger_changed(logger)
 
     def encrypted(self, session: Session) -> None:
@@ -251,7 +257,9 @@ class Fleet:
 
     def _count(self, logger: Logger) -> None:
         logger.records += 1
-        logger.last_record = self._utc_now()
+        now = logger.last_record = self._utc_now()
+        if logger.shown_record is None or now - logger.shown_record >= SHOWN_EVERY:
+            logger.shown_record = now
 
     def _registers(
         self, session: Session, logger: Logger, record: RegisterRecord
