@@ -278,36 +278,50 @@ class Connection(asyncio.Protocol):
         items = self._stream.feed(data)
         if items:
             self._packet_began = now
-        for item in items:
-            if not self.is_open:
-                return
-            if isinstance(item, Packet):
-                self._take(item)
-            else:
-                self._take_noise(item)
+            self._take_all(items)
+        if not self.is_open:
+            return
         if self._stream.given_up and self._relay is None:
             self.close()
             return
         self._spend(len(items), now)
 
-    def _take(self, packet: Packet) -> None:
-        if self.session is None and not self._introduce(packet):
-            return
-        session, relay = self.session, self._relay
-        assert session is not None
-        if relay is None:
-            session.take(packet)
-        elif packet.type in COMMANDS:
-            # Whose answer it is must be known before it is passed on.
-            if session.take(packet):
-                relay.forward(packet)
-        else:
-            relay.forward(packet)
-            session.take(packet)
+    def _take_all(self, items: list[Packet | Noise]) -> None:
+        """Take in what came together.
 
-    def _take_noise(self, noise: Noise) -> None:
-        if self._relay is not None:
-            self._relay.forward(noise)
+        It is passed on first, and as one piece. But whose answer a packet is must be
+        known before that.
+        """
+        passing: list[Packet | Noise] = []
+        for item in items:
+            if isinstance(item, Noise):
+                if self._relay is not None:
+                    passing.append(item)
+                continue
+            if self.session is None and not self._introduce(item):
+                if not self.is_open:
+                    return
+                continue
+            if item.type in COMMANDS:
+                self._pass_on(passing)
+                passing = []
+                if self._session_takes(item) and self._relay is not None:
+                    self._relay.forward((item,))
+            else:
+                passing.append(item)
+        self._pass_on(passing)
+
+    def _pass_on(self, items: list[Packet | Noise]) -> None:
+        """Pass on what is no answer, then look at it."""
+        if items and self._relay is not None:
+            self._relay.forward(items)
+        for item in items:
+            if isinstance(item, Packet):
+                self._session_takes(item)
+
+    def _session_takes(self, packet: Packet) -> bool:
+        """Take in a packet unless it is over; return whether it is to be passed on."""
+        return self.session is not None and self.is_open and self.session.take(packet)
 
     def _introduce(self, packet: Packet) -> bool:
         """Learn from its first packet which logger it is; return whether it may go on."""
