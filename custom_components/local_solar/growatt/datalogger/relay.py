@@ -125,7 +125,8 @@ class Relay(asyncio.Protocol):
             return
         raw = b"".join([item.raw for item in items])
         if self._transport is not None:
-            self._transport.write(raw)
+            if not self._transport.is_closing():
+                self._transport.write(raw)
         elif len(self._held) + len(raw) <= MAX_HELD:
             self._held += raw
         else:

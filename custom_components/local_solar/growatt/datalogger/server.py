@@ -396,7 +396,8 @@ class Connection(asyncio.Protocol):
     # -- writing ------------------------------------------------------------------
 
     def _write(self, data: bytes) -> None:
-        if self._transport is not None:
+        # Of each write after a line broke asyncio complains in the log.
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     @override
