@@ -42,6 +42,11 @@ WRITE_BUFFER: Final = 16_384
 """Bytes of answers that wait for a logger before it is not listened to any more."""
 
 
+READ_AT_ONCE: Final = 8_192
+"""Bytes that are read from a logger before others have their turn. asyncio takes in 262,144
+by itself: hundreds of records, which others would wait for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What a listener takes on."""
@@ -102,6 +107,8 @@ class Server:
         self.outgoing: set[object] = set()
         """Our ends of the lines to the maker's server. Where its name leads here, they
         come back as connections."""
+        self.buffer = bytearray(READ_AT_ONCE)
+        """What all connections read into, one at a time: each copies its bytes at once."""
         self._by_logger: dict[str, Connection] = {}
         self._connections: set[Connection] = set()
         self._strangers = 0
@@ -196,7 +203,7 @@ class Server:
             self.listener.session_ended(session)
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One connection of a logger."""
 
     __slots__ = (
@@ -269,7 +276,16 @@ class Connection(asyncio.Protocol):
     # -- reading ------------------------------------------------------------------
 
     @override
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self._server.buffer
+
+    @override
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take in what was read, before anybody else reads into the same buffer."""
+        self.data_received(bytes(memoryview(self._server.buffer)[:nbytes]))
+
     def data_received(self, data: bytes) -> None:
+        """Take in bytes."""
         if self._transport is None:
             return
         now = time.monotonic()
