@@ -297,11 +297,16 @@ def _bits(word: int) -> Iterator[int]:
     return (bit for bit in range(word.bit_length()) if word >> bit & 1)
 
 
+_CODE_KEYS: Final = tuple(
+    (kind, f"{kind}_code", f"{kind}_subcode") for kind in AlarmKind
+)
+
+
 def _reported_by_codes(values: Values) -> Iterator[_Reported]:
     """Protocol II: a code and a sub-code of each kind."""
-    for kind in AlarmKind:
-        if code := _number(values, f"{kind}_code"):
-            yield kind, code, _number(values, f"{kind}_subcode")
+    for kind, code_key, subcode_key in _CODE_KEYS:
+        if code := _number(values, code_key):
+            yield kind, code, _number(values, subcode_key)
 
 
 def _reported_by_v3(values: Values) -> Iterator[_Reported]:

@@ -355,8 +355,10 @@ class KnownInverter:
         """Keys of rows that this inverter does not serve."""
         return ()
 
-    def _knows(self, keys: Iterable[str], own: Mapping[str, Value | None]) -> bool:
+    def _knows(self, keys: Collection[str], own: Mapping[str, Value | None]) -> bool:
         """Return whether all rows of these keys were read, but for those that are refused."""
+        if all(map(own.__contains__, keys)):
+            return True
         served = [
             key for key in keys if self.register(key) and key not in self._lacking
         ]

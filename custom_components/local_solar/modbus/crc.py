@@ -41,5 +41,7 @@ def crc16(data: bytes) -> int:
     for word in unpack_from(f"<{len(data) // 2}H", data):
         register = table[register ^ word]
     if len(data) % 2:
-        register = _shifted(register ^ data[-1], 8)
+        # Half a step: 8 bits of zeros above the byte only move down.
+        low = (register ^ data[-1]) & 0xFF
+        register = register >> 8 ^ table[low << 8]
     return register

@@ -1,6 +1,8 @@
 """Decoding many rows at once."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from types import CodeType
 from typing import Final
 
 from ..points import Value
@@ -11,6 +13,9 @@ from .register import Register
 type _Names = dict[str, Callable[..., Value | None]]
 type _Place = Callable[[Register, int], str]
 """What an expression calls a word of a row, by its address."""
+
+EXPRESSIONS_KEPT: Final = 64
+"""Expressions whose code is kept for other devices: compiling one takes milliseconds."""
 
 _SPACES: Final[Mapping[Space, str]] = {Space.HOLDING: "holding", Space.INPUT: "inputs"}
 
@@ -104,9 +109,15 @@ def _made(
     )
     # It is made of nothing but the numbers and keys of our own tables.
     made: Callable[..., dict[str, Value | None]] = eval(  # noqa: S307
-        f"lambda {parameters}: {{{items}}}", dict(names)
+        _compiled(f"lambda {parameters}: {{{items}}}"), dict(names)
     )
     return made
+
+
+@lru_cache(maxsize=EXPRESSIONS_KEPT)
+def _compiled(expression: str) -> CodeType:
+    """Return the code of an expression: devices of one model share it."""
+    return compile(expression, "<rows>", "eval")
 
 
 def decode_known(

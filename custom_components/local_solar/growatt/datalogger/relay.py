@@ -6,7 +6,7 @@ the logger connects anew: both must never answer the same.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 import logging
@@ -135,19 +135,23 @@ class Relay(asyncio.Protocol):
 
     # -- from the logger ----------------------------------------------------------
 
-    def forward(self, packet: Packet | Noise) -> None:
-        """Pass on what the logger said, unless the server is away."""
+    def forward(self, items: Sequence[Packet | Noise]) -> None:
+        """Pass on what the logger said, unless the server is away.
+
+        In one piece: writing costs more than anything else here.
+        """
         if self.state is State.DOWN:
             return
+        raw = b"".join([item.raw for item in items])
         if self._transport is not None:
-            self._transport.write(packet.raw)
-        elif len(self._held) + len(packet.raw) <= MAX_HELD:
-            self._held += packet.raw
+            if not self._transport.is_closing():
+                self._transport.write(raw)
+        elif len(self._held) + len(raw) <= MAX_HELD:
+            self._held += raw
         else:
             self._fail("does not connect")
             return
-        if isinstance(packet, Packet) and packet.type in _ACKNOWLEDGED:
-            self._note(packet)
+        self._note(items)
 
     def finish(self, rest: bytes) -> None:
         """Pass on the last that the logger said, and close."""
@@ -166,14 +170,22 @@ class Relay(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _note(self, packet: Packet) -> None:
+    def _note(self, items: Sequence[Packet | Noise]) -> None:
+        """Remember what the server has to acknowledge."""
         session = self._session
-        is_readable = packet.is_intact or session.takes_damaged
-        if len(self._unanswered) < MAX_UNANSWERED and (
-            is_readable and not session.is_encrypted
-        ):
-            key = (packet.type, packet.unit, packet.transaction)
-            self._unanswered.setdefault(key, (packet, time.monotonic()))
+        if session.is_encrypted:
+            return
+        now = time.monotonic()
+        for item in items:
+            if len(self._unanswered) >= MAX_UNANSWERED:
+                return
+            if (
+                isinstance(item, Packet)
+                and item.type in _ACKNOWLEDGED
+                and (item.is_intact or session.takes_damaged)
+            ):
+                key = (item.type, item.unit, item.transaction)
+                self._unanswered.setdefault(key, (item, now))
 
     # -- from the server ----------------------------------------------------------
 
@@ -199,34 +211,29 @@ class Relay(asyncio.Protocol):
             begun, self._stream = self._stream.unfinished, Stream()
             self._write(begun + data)
             return
-        for item in self._stream.feed(data):
-            if isinstance(item, Noise):
-                self._drop_noise(item)
-            else:
-                self._take(item)
+        passing = b"".join(
+            [item.raw for item in self._stream.feed(data) if self._passes(item)]
+        )
+        if passing:
+            self._write(passing)
         if self._stream.given_up:
             self._fail("sends what nobody can read")
 
-    def _take(self, packet: Packet) -> None:
-        if self._session.is_encrypted:
-            self._write(packet.raw)
-            return
-        verdict = self._cloud.policy.judge(packet)
+    def _passes(self, item: Packet | Noise) -> bool:
+        """Take note of what the server says; return whether it passes to the logger."""
+        if isinstance(item, Noise):
+            _LOGGER.debug("The server sent %d bytes of noise", len(item.raw))
+            return False
+        verdict = self._cloud.policy.judge(item)
         if verdict.needs is not Permission.NONE:
             self._judged(verdict)
         if not verdict.passes:
-            return
-        if packet.type in COMMANDS:
-            self._session.commands.server_sent(packet)
+            return False
+        if item.type in COMMANDS:
+            self._session.commands.server_sent(item)
         else:
-            self._unanswered.pop((packet.type, packet.unit, packet.transaction), None)
-        self._write(packet.raw)
-
-    def _drop_noise(self, noise: Noise) -> None:
-        if self._session.is_encrypted:
-            self._write(noise.raw)
-        else:
-            _LOGGER.debug("The server sent %d bytes of noise", len(noise.raw))
+            self._unanswered.pop((item.type, item.unit, item.transaction), None)
+        return True
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -257,7 +264,9 @@ class Relay(asyncio.Protocol):
         """Take over from a server that is silent, or give up one that does not read."""
         if self._finished_at is not None and now - self._finished_at > PATIENCE:
             self.abort()
-        if self.state is State.DOWN or not self._unanswered:
+        if self.state is State.DOWN or self._session.is_encrypted:
+            return
+        if not self._unanswered:
             return
         _, oldest = next(iter(self._unanswered.values()))
         if now - oldest > PATIENCE:

@@ -42,6 +42,11 @@ WRITE_BUFFER: Final = 16_384
 """Bytes of answers that wait for a logger before it is not listened to any more."""
 
 
+READ_AT_ONCE: Final = 8_192
+"""Bytes that are read from a logger before others have their turn. asyncio takes in 262,144
+by itself: hundreds of records, which others would wait for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What a listener takes on."""
@@ -102,6 +107,8 @@ class Server:
         self.outgoing: dict[object, Relay] = {}
         """Lines to the maker's server, by our end of each. Where its name leads here, they
         come back as connections."""
+        self.buffer = bytearray(READ_AT_ONCE)
+        """What all connections read into, one at a time: each copies its bytes at once."""
         self._by_logger: dict[str, Connection] = {}
         self._connections: set[Connection] = set()
         self._strangers = 0
@@ -200,7 +207,7 @@ class Server:
             self.listener.session_ended(session)
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One connection of a logger."""
 
     __slots__ = (
@@ -273,7 +280,16 @@ class Connection(asyncio.Protocol):
     # -- reading ------------------------------------------------------------------
 
     @override
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self._server.buffer
+
+    @override
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take in what was read, before anybody else reads into the same buffer."""
+        self.data_received(bytes(memoryview(self._server.buffer)[:nbytes]))
+
     def data_received(self, data: bytes) -> None:
+        """Take in bytes."""
         if self._transport is None:
             return
         now = time.monotonic()
@@ -282,36 +298,50 @@ class Connection(asyncio.Protocol):
         items = self._stream.feed(data)
         if items:
             self._packet_began = now
-        for item in items:
-            if not self.is_open:
-                return
-            if isinstance(item, Packet):
-                self._take(item)
-            else:
-                self._take_noise(item)
+            self._take_all(items)
+        if not self.is_open:
+            return
         if self._stream.given_up and self._relay is None:
             self.close()
             return
         self._spend(len(items), now)
 
-    def _take(self, packet: Packet) -> None:
-        if self.session is None and not self._introduce(packet):
-            return
-        session, relay = self.session, self._relay
-        assert session is not None
-        if relay is None:
-            session.take(packet)
-        elif packet.type in COMMANDS:
-            # Whose answer it is must be known before it is passed on.
-            if session.take(packet):
-                relay.forward(packet)
-        else:
-            relay.forward(packet)
-            session.take(packet)
+    def _take_all(self, items: list[Packet | Noise]) -> None:
+        """Take in what came together.
 
-    def _take_noise(self, noise: Noise) -> None:
-        if self._relay is not None:
-            self._relay.forward(noise)
+        It is passed on first, and as one piece. But whose answer a packet is must be
+        known before that.
+        """
+        passing: list[Packet | Noise] = []
+        for item in items:
+            if isinstance(item, Noise):
+                if self._relay is not None:
+                    passing.append(item)
+                continue
+            if self.session is None and not self._introduce(item):
+                if not self.is_open:
+                    return
+                continue
+            if item.type in COMMANDS:
+                self._pass_on(passing)
+                passing = []
+                if self._session_takes(item) and self._relay is not None:
+                    self._relay.forward((item,))
+            else:
+                passing.append(item)
+        self._pass_on(passing)
+
+    def _pass_on(self, items: list[Packet | Noise]) -> None:
+        """Pass on what is no answer, then look at it."""
+        if items and self._relay is not None:
+            self._relay.forward(items)
+        for item in items:
+            if isinstance(item, Packet):
+                self._session_takes(item)
+
+    def _session_takes(self, packet: Packet) -> bool:
+        """Take in a packet unless it is over; return whether it is to be passed on."""
+        return self.session is not None and self.is_open and self.session.take(packet)
 
     def _introduce(self, packet: Packet) -> bool:
         """Learn from its first packet which logger it is; return whether it may go on."""
@@ -386,7 +416,8 @@ class Connection(asyncio.Protocol):
     # -- writing ------------------------------------------------------------------
 
     def _write(self, data: bytes) -> None:
-        if self._transport is not None:
+        # Of each write after a line broke asyncio complains in the log.
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     @override

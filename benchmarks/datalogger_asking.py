@@ -1,0 +1,82 @@
+"""How the processes of ``benchmarks.datalogger`` ask each other: lines of JSON."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+import json
+from pathlib import Path
+import subprocess
+import sys
+from typing import Any, Final, Protocol, Self
+
+ROOT: Final = Path(__file__).parents[1]
+
+type Answer = Mapping[str, Any]
+
+
+class Handler(Protocol):
+    """What a process does when it is asked."""
+
+    def __call__(self, question: Answer, /) -> Awaitable[Answer]:
+        """Answer."""
+
+
+def answer_questions(handle: Callable[[Answer], Answer]) -> None:
+    """Answer until nobody can ask any more."""
+    for line in sys.stdin:
+        print(json.dumps(handle(json.loads(line))), flush=True)
+
+
+async def async_answer_questions(handle: Handler) -> None:
+    """Answer beside what else the loop does, until nobody can ask any more."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    while line := await reader.readline():
+        print(json.dumps(await handle(json.loads(line))), flush=True)
+
+
+class Peer:
+    """A process that can be asked."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        """Ask ``process``."""
+        self._process = process
+
+    def tell(self, **question: Any) -> Self:
+        """Put a question, whose answer comes later."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        return self
+
+    def answer(self) -> Answer:
+        """Wait for the answer."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self._process.args!r} has ended")
+        answer: Answer = json.loads(line)
+        return answer
+
+    def ask(self, **question: Any) -> Answer:
+        """Put a question and wait for the answer."""
+        return self.tell(**question).answer()
+
+
+@contextmanager
+def peer(role: str) -> Iterator[Peer]:
+    """Run a process that plays a role."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.datalogger_peer", role],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield Peer(process)
+        finally:
+            process.kill()
