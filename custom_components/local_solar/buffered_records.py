@@ -480,6 +480,9 @@ def _rows_or_why(
     hour: Hour, start: datetime, series: Mapping[str, _Series], is_in_order: bool
 ) -> dict[str, StatisticData] | Unused | None:
     """Return the rows that an hour gives, or why there are none; ``None`` to wait."""
+    told = [known for key, known in series.items() if _tells(hour, key)]
+    if told and all(start in known.starts for known in told):
+        return Unused.KNOWN
     if not is_in_order:
         return Unused.OUT_OF_ORDER
     verdict = _judge(hour, start, series)
@@ -487,10 +490,7 @@ def _rows_or_why(
         return Unused.CONTRADICTED
     if verdict is _Verdict.TOO_SOON:
         return None
-    if rows := _rows(hour, start, series):
-        return rows
-    is_known = any(start in known.starts for known in series.values())
-    return Unused.KNOWN if is_known else Unused.NO_PLACE
+    return _rows(hour, start, series) or Unused.NO_PLACE
 
 
 def _rows(
