@@ -21,6 +21,7 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
     do_adhoc_statistics,
 )
 from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
+from sqlalchemy.exc import SQLAlchemyError
 
 from custom_components.local_solar.buffered_records import (
     MAX_HOURS,
@@ -821,6 +822,17 @@ async def test_each_burst_is_logged_once(
     ]
 
 
+async def test_wrong_clock_is_logged_once(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "custom_components.local_solar")
+    for number in range(100, 300):
+        assert not home.record(number, energy_total=104.0)
+    await home.fill()
+    await home.fill()
+    assert caplog.text.count("not used: 200 in_the_future") == 1
+
+
 async def test_nothing_happens_without_a_recorder(
     hass: HomeAssistant, freezer: FrozenDateTimeFactory
 ) -> None:
@@ -839,6 +851,21 @@ async def test_busy_recorder_is_not_waited_for_for_ever(home: Home) -> None:
         await async_block_recorder(home.hass, 0.1)
         await home.buffered.async_flush()
     assert home.buffered.statistics["waiting"] == 8
+    await home.fill()
+    assert len(await home.rows()) == 7
+
+
+async def test_database_that_fails_is_asked_again(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    await return_at(home)
+    report(home)
+    with patch(
+        "custom_components.local_solar.buffered_records.get_metadata",
+        side_effect=SQLAlchemyError("disk full"),
+    ):
+        await home.fill()
+    assert "Statistics cannot be read: disk full" in caplog.text
     await home.fill()
     assert len(await home.rows()) == 7
 

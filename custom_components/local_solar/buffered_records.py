@@ -19,13 +19,17 @@ Counters of the day are left out. They fall once a day, which no two rows tell t
 """
 
 import asyncio
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum, auto
 from math import isfinite
+from operator import attrgetter
 from typing import Final, NamedTuple
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from homeassistant.components.recorder import DOMAIN as RECORDER, get_instance
 from homeassistant.components.recorder.models import (
@@ -119,22 +123,23 @@ class _Series:
 
     metadata: StatisticMetaData
     starts: frozenset[datetime]
+    first: datetime
     rows: tuple[_Row, ...]
     """Of a counter, in order of time. The last one may be of five minutes."""
     convert: Callable[[float], float]
     """From the unit of the point to that of the statistic."""
 
-    def has_before(self, start: datetime) -> bool:
-        """Return whether there is a row before an hour."""
-        return any(known < start for known in self.starts)
-
     def before(self, start: datetime) -> _Row | None:
         """Return the last row before an hour."""
-        return max((row for row in self.rows if row.start < start), default=None)
+        place = self._place(start)
+        return self.rows[place - 1] if place else None
 
     def since(self, start: datetime) -> Iterator[_Row]:
         """Go through the rows from an hour on."""
-        return (row for row in self.rows if row.start >= start)
+        return map(self.rows.__getitem__, range(self._place(start), len(self.rows)))
+
+    def _place(self, start: datetime) -> int:
+        return bisect_left(self.rows, start, key=attrgetter("start"))
 
 
 @dataclass(slots=True)
@@ -283,8 +288,8 @@ class BufferedRecords:
     async def async_flush(self, *, last: bool = False) -> None:
         """Fill what can be filled now, and keep what has to wait.
 
-        Nothing happens as long as the recorder is starting or busy. ``last`` says that no
-        more records will come.
+        Nothing happens as long as the recorder is starting, is busy or fails. ``last`` says
+        that no more records will come.
         """
         if RECORDER not in self._hass.config.components:
             return
@@ -308,18 +313,24 @@ class BufferedRecords:
     async def _async_fill(self, kept: _Kept, now: datetime) -> None:
         """Fill the gaps in the statistics of a device."""
         starts = sorted(start for start in kept.hours if start + HOUR + OVER_FOR <= now)
-        if starts:
-            sensors = {
-                point.key: (entity_id, point.unit)
-                for point in kept.device.points
-                if any(_tells(kept.hours[start], point.key) for start in starts)
-                and (entity_id := self._entity_id(kept.device, point)) is not None
-            }
-            # A statistic has one row an hour at most: one more is before the first hour.
-            count = (now - starts[0]) // HOUR + 2
+        if not starts:
+            _log(kept, 0, 0)
+            return
+        sensors = {
+            point.key: (entity_id, point.unit)
+            for point in kept.device.points
+            if any(_tells(kept.hours[start], point.key) for start in starts)
+            and (entity_id := self._entity_id(kept.device, point)) is not None
+        }
+        # A statistic has one row an hour at most: one more is before the first hour.
+        count = (now - starts[0]) // HOUR + 2
+        try:
             series = await get_instance(self._hass).async_add_executor_job(
                 _read, self._hass, sensors, count
             )
+        except SQLAlchemyError as err:
+            LOGGER.warning("Statistics cannot be read: %s", err)
+        else:
             self._fill(kept, starts, series, now)
 
     def _fill(
@@ -392,12 +403,15 @@ def _read(
         newest = get_last_short_term_statistics(
             hass, 1, entity_id, False, {"state", "sum"}
         )
-        hours = rows.get(entity_id, [])
+        if not (hours := rows.get(entity_id)):
+            continue
+        starts = frozenset(map(_start, hours))
         known = {row.start: row for row in _counted(newest.get(entity_id, []))}
         known |= {row.start: row for row in _counted(hours)}
         found[key] = _Series(
             metadata=about,
-            starts=frozenset(_start(row) for row in hours),
+            starts=starts,
+            first=min(starts),
             rows=tuple(sorted(known.values())),
             convert=convert,
         )
@@ -515,7 +529,7 @@ def _level_row(level: Level, start: datetime, series: _Series) -> StatisticData 
     if (
         series.metadata["mean_type"] is not StatisticMeanType.ARITHMETIC
         or start in series.starts
-        or not series.has_before(start)
+        or start < series.first
     ):
         return None
     return StatisticData(
