@@ -28,6 +28,7 @@ class Layer(IntEnum):
 
 
 GROUND: Final = {
+    "buffered_hours",
     "const",
     "counters",
     "modbus",
@@ -40,7 +41,14 @@ GROUND: Final = {
     "write_errors",
     "write_gate",
 }
-COORDINATOR: Final = {"battery_control", "coordinators", "writing"}
+COORDINATOR: Final = {
+    "battery_control",
+    "buffered_records",
+    "coordinators",
+    "quantities",
+    "recorder_queue",
+    "writing",
+}
 SURFACE_FOLDERS: Final = {"flows"}
 
 BANNED: Final = {

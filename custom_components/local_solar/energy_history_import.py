@@ -8,7 +8,6 @@ the first ends.
 """
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import accumulate
@@ -25,7 +24,6 @@ from homeassistant.components.recorder.statistics import (
     get_last_statistics,
     statistics_during_period,
 )
-from homeassistant.components.recorder.tasks import SynchronizeTask
 from homeassistant.const import Platform, UnitOfEnergy
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
@@ -47,12 +45,10 @@ from .growatt.energy_history import (
     chain,
     history_before,
 )
+from .recorder_queue import async_wait_for_recorder
 
 COUNTER: Final = "energy_total"
 """The counter that the lists tell the past of."""
-
-STORED_WITHIN: Final = 60.0
-"""Seconds that the recorder may take, which may be busy with a backup or a purge."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LOCK: Final[HassKey[asyncio.Lock]] = HassKey(f"{DOMAIN}_energy_history")
@@ -210,25 +206,13 @@ async def _async_store(
             for period, energy in zip(history.periods, sums, strict=True)
         ],
     )
-    await _async_wait_for_recorder(hass)
+    await async_wait_for_recorder(hass)
     if await _async_stored(hass, statistic_id) != history.energy / 10:
         raise HomeAssistantError(
             translation_domain=DOMAIN,
             translation_key="energy_history_not_stored",
             translation_placeholders={"device": coordinator.name},
         )
-
-
-async def _async_wait_for_recorder(hass: HomeAssistant) -> None:
-    """Wait until the recorder has done what it was told so far, or for as long as is sensible.
-
-    Its own ``async_block_till_done`` returns while the last task is still at work.
-    """
-    done: asyncio.Future[None] = hass.loop.create_future()
-    get_instance(hass).queue_task(SynchronizeTask(done))
-    with suppress(TimeoutError):
-        async with asyncio.timeout(STORED_WITHIN):
-            await done
 
 
 def _period(period: Period) -> JsonObjectType:
