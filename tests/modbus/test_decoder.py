@@ -196,10 +196,11 @@ def _hold_together(
 
 @pytest.mark.parametrize("key", TABLES)
 @settings(max_examples=15)
-@given(st.randoms(use_true_random=False), st.sampled_from(Space), st.data())
+@given(st.integers(0, 1 << 32), st.sampled_from(Space), st.data())
 def test_a_record_of_any_map_says_what_an_image_of_its_words_says(
-    key: str, random: Random, space: Space, data: st.DataObject
+    key: str, seed: int, space: Space, data: st.DataObject
 ) -> None:
+    random = Random(seed)
     groups = data.draw(st.sampled_from(RECORDED[space]))
     kind = data.draw(st.sampled_from(("any", "small", "zero", "full")))
     most = {"any": 0xFFFF, "small": 200, "zero": 0, "full": 0xFFFF}[kind]

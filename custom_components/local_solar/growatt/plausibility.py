@@ -19,6 +19,9 @@ UNKNOWN_POWER: Final = 250_000.0
 _TIMES_RATED: Final = 4.0
 """So many times its rated power an inverter may show: panels, loads and grid are larger."""
 
+_LEAST_POWER: Final = 250_000.0
+"""W that any inverter may show: a recorded SPH tells a tenth of its rated power."""
+
 _HOURS: Final = 24
 
 _NUMBER: Final = (int, float)
@@ -40,7 +43,7 @@ def limits_of(points: Iterable[Point], rated_power: float | None) -> Limits:
 
     ``rated_power`` is in VA. Registers that hardly any firmware has may hold anything.
     """
-    power = _TIMES_RATED * (rated_power or UNKNOWN_POWER)
+    power = max(_LEAST_POWER, _TIMES_RATED * (rated_power or UNKNOWN_POWER))
     of_size: Mapping[Quantity, tuple[float, float]] = {
         Quantity.POWER: (-power, power),
         Quantity.APPARENT_POWER: (-power, power),

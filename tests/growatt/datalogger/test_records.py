@@ -1,6 +1,7 @@
 """What packets say, and what loggers are told."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from struct import pack
 from typing import Any, Final
@@ -539,10 +540,8 @@ def test_any_body_is_read_or_refused(
 ) -> None:
     field = serial_field(LOGGER, protocol)
     body = field * named + field * (named and twice) + tail
-    try:
+    with suppress(RecordError):
         decode(Packet(1, protocol, 1, kind, body, b""))
-    except RecordError as err:
-        assert str(err)
 
 
 def test_an_answer_without_values_says_that_there_are_none() -> None:
