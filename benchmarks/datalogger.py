@@ -69,11 +69,11 @@ def measure(quick: bool) -> Iterator[Metric]:
     yield from _recorded()
     for family in DATASETS:
         yield from _decoding(family, 150 if quick else 1_000)
-    yield from _relaying(2 if quick else 3, 1.5 if quick else 8.0)
-    yield from _crowd(15.0 if quick else 60.0)
+    yield from _relaying(2 if quick else 5, 1.0 if quick else 5.0)
+    yield from _crowd(15.0 if quick else 60.0, 0.0 if quick else 8.0)
     yield from _splitting(150 if quick else 1_500)
     yield from _garbled(30_000 if quick else 1_000_000)
-    yield from _rogues(2 if quick else 4, 1.5 if quick else 5.0)
+    yield from _rogues(1 if quick else 4, 1.5 if quick else 5.0)
 
 
 # -- recorded packets --------------------------------------------------------------------
@@ -339,8 +339,11 @@ def _relaying(turns: int, seconds: float) -> Iterator[Metric]:
 # -- a crowd -----------------------------------------------------------------------------
 
 
-def _crowd(seconds: float) -> Iterator[Metric]:
-    """Count memory before and after: connections first, then what is behind them."""
+def _crowd(seconds: float, settling: float) -> Iterator[Metric]:
+    """Count memory before and after: connections first, then what is behind them.
+
+    ``settling`` is how long clocks are set and parameters read before it counts.
+    """
     with peer("server") as server, peer("crowd") as crowd:
         port = server.ask(do="start", kind="ours", cloud=None)["port"]
         families = list(DATASETS)
@@ -350,8 +353,7 @@ def _crowd(seconds: float) -> Iterator[Metric]:
         connected = server.ask(do="memory")["resident"]
         crowd.ask(do="announce")
         _wait_for(server, identified=CROWD)
-        # Clocks are set and parameters read.
-        sleep(8.0)
+        sleep(settling)
         known = server.ask(do="memory")["resident"]
         before = server.ask(do="report")
         stayed = crowd.ask(do="stay", seconds=seconds, interval=CROWD_INTERVAL)
@@ -393,7 +395,7 @@ def _crowd(seconds: float) -> Iterator[Metric]:
         unit="kB",
     )
     yield Metric(
-        metric="  memory that it grows by after that, each",
+        metric="  memory that each grew by meanwhile",
         value=(later - known) / CROWD / 1024,
         unit="kB",
     )

@@ -291,6 +291,7 @@ async def _campaign(number: int, seed: int) -> Outcome:
         for _ in range(8)
     ]
     connection: Connection | None = None
+    protocol, stick = sticks[0]
     started = perf_counter()
     for each in range(number):
         if each == number // 2:

@@ -54,7 +54,7 @@ def serve_probe() -> None:
         if question["do"] == "connect":
             connection = _connect(question["port"])
             return {"seconds": report(packets.announcement, packets.announcement_ack)}
-        seconds = []
+        seconds: list[float] = []
         until = time.monotonic() + question["seconds"]
         while (number := len(seconds)) < question["most"] and time.monotonic() < until:
             at = number % len(packets.records)

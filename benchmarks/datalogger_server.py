@@ -80,6 +80,9 @@ class Owner:
     ) -> None:
         """Do nothing."""
 
+    def logger_encrypts(self, name: str, *, encrypts: bool) -> None:
+        """Do nothing."""
+
     def server_commanded(self, logger: Logger, verdict: Verdict) -> None:
         """Do nothing."""
 

@@ -101,7 +101,9 @@ async def reporting(
     """Run a stick whose inverters have become known, and have been shown."""
     stick = make_stick(entry, **kwargs)
     async with stick:
-        await until_known(hass, entry, [each.serial for each in stick.inverters.values()])
+        await until_known(
+            hass, entry, [each.serial for each in stick.inverters.values()]
+        )
         yield stick
 
 

@@ -4,12 +4,7 @@ import pytest
 
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
-from tests.datalogger_helpers import (
-    LOGGER,
-    coordinator_of,
-    reporting,
-    set_up,
-)
+from tests.datalogger_helpers import LOGGER, coordinator_of, reporting, set_up
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
 

@@ -228,12 +228,9 @@ def test_a_record_that_came_later_counts_whatever_its_shape() -> None:
     inverter = known()
     long = blocks_of(Family.MIN_TL_XH, {3025: 5000, 3200: 7})
     short = blocks_of(Family.MIN_TL_XH, {3025: 4990})[:1]
-    for at, (blocks, frequency) in enumerate(
-        ((long, 5000), (short, 4990), (long, 5000))
-    ):
+    for at, blocks in enumerate((long, short, long)):
         inverter.take_in(INPUT, blocks, float(at))
-        last = frequency
-    assert inverter.image.get(INPUT, 3025, 1) == [last]
+    assert inverter.image.get(INPUT, 3025, 1) == [5000]
     assert inverter.image.seen_at(INPUT, 3025) == 2.0
     assert inverter.image.get(INPUT, 3200, 1) == [7]
 
@@ -254,8 +251,8 @@ def test_the_image_is_what_the_records_left_in_their_order(
         blocks = tuple(Block(first, (fill,) * count) for first, count in shape)
         assert inverter.take_in(space, blocks, float(at), keep=keep).asleep is None
         if keep:
-            for first, words in blocks:
-                image.store(space, first, words, float(at))
+            for block in blocks:
+                image.store(space, block.first, block.words, float(at))
         if at % look_each == 0:
             assert inverter.image.dump() == image.dump()
     assert inverter.image.dump() == image.dump()

@@ -7,7 +7,7 @@ V0.26) have words of bits instead, or as well; a bit stands for the code that th
 shows.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum, auto
 from typing import Final
@@ -278,8 +278,10 @@ class AlarmTable:
     def alarms(self, values: Values) -> frozenset[Alarm]:
         """Return the alarms that ``values`` report."""
         return frozenset(
-            Alarm(kind=kind, code=code, subcode=subcode, text=self.text(kind, code))
-            for kind, code, subcode in self.reported(values)
+            [
+                Alarm(kind=kind, code=code, subcode=subcode, text=self.text(kind, code))
+                for kind, code, subcode in self.reported(values)
+            ]
         )
 
     def has_fault(self, values: Values) -> bool:
@@ -292,9 +294,9 @@ def _number(values: Values, key: str) -> int:
     return number if isinstance(number, int) else 0
 
 
-def _bits(word: int) -> Iterator[int]:
+def _bits(word: int) -> Iterable[int]:
     """Go through the numbers of the bits that are set."""
-    return (bit for bit in range(word.bit_length()) if word >> bit & 1)
+    return [bit for bit in range(word.bit_length()) if word >> bit & 1] if word else ()
 
 
 _CODE_KEYS: Final = tuple(

@@ -25,7 +25,7 @@ from ..points import (
     Value,
     Visibility,
 )
-from .alarms import AlarmTable
+from .alarms import AlarmKind, AlarmTable
 from .battery import VoltageScale, battery_model
 from .derived import Derivation, derivations
 from .equipment import Equipment
@@ -128,6 +128,9 @@ class KnownInverter:
         self._image = RegisterImage()
         self._voltage_scale = VoltageScale(identified.battery_code)
         self._rows = self._present_rows()
+        alarms = self.profile.alarms
+        self._fault_rows = self._registered(alarms.fault_rows)
+        self._alarm_rows = self._registered(alarms.rows)
         self._derived = self._make_derivations()
         self._wanted: dict[frozenset[PointId], RowsByDevice] = {}
         self._decoders: dict[tuple[Register, ...], Decoder] = {}
@@ -344,10 +347,15 @@ class KnownInverter:
             for derivation in self._derived[device].values():
                 derivation.add_to(values)
         alarms = self.profile.alarms
-        if self._knows(alarms.fault_rows, own):
+        knows_faults = self._knows(self._fault_rows, own)
+        if self._knows(self._alarm_rows, own):
+            found = own[ALARMS.key] = alarms.alarms(own)
+            if knows_faults:
+                own[PROBLEM.key] = bool(found) and any(
+                    alarm.kind == AlarmKind.FAULT for alarm in found
+                )
+        elif knows_faults:
             own[PROBLEM.key] = alarms.has_fault(own)
-        if self._knows(alarms.rows, own):
-            own[ALARMS.key] = alarms.alarms(own)
         return snapshot
 
     @property
@@ -355,14 +363,17 @@ class KnownInverter:
         """Keys of rows that this inverter does not serve."""
         return ()
 
+    def _registered(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Return those of some keys that this inverter has rows of."""
+        return tuple(key for key in keys if self.register(key))
+
     def _knows(self, keys: Collection[str], own: Mapping[str, Value | None]) -> bool:
         """Return whether all rows of these keys were read, but for those that are refused."""
-        if all(map(own.__contains__, keys)):
-            return True
-        served = [
-            key for key in keys if self.register(key) and key not in self._lacking
-        ]
-        return bool(served) and all(key in own for key in served)
+        missing = [key for key in keys if key not in own]
+        if not missing:
+            return bool(keys)
+        lacking = self._lacking
+        return len(missing) < len(keys) and all(key in lacking for key in missing)
 
     def values_at(self, rows: Iterable[Register]) -> Snapshot:
         """Return what is known of all points in the words of ``rows``, without asking."""
@@ -431,14 +442,14 @@ class KnownInverter:
         """Check the scale by the battery's values; return whether it was corrected."""
         if not self._has_voltage_scale:
             return False
-        numbers = [
-            value
-            for key in _VOLTAGE_TOLD_BY
-            if isinstance(value := values.get(key), _NUMBER)
-        ]
-        if len(numbers) < len(_VOLTAGE_TOLD_BY):
+        voltage, current, power, charging = map(values.get, _VOLTAGE_TOLD_BY)
+        if not (
+            isinstance(voltage, _NUMBER)
+            and isinstance(current, _NUMBER)
+            and isinstance(power, _NUMBER)
+            and isinstance(charging, _NUMBER)
+        ):
             return False
-        voltage, current, power, charging = numbers
         raw = round(voltage / self._voltage_scale.scale)
         if not self._voltage_scale.check(raw, current, power - charging):
             return False
@@ -463,11 +474,11 @@ class KnownInverter:
             words += tuple(found)
         if not any(words):
             return Poll(asleep="it reports nothing but zeros")
-        shape = space, tuple((first, len(found)) for first, found in blocks)
+        shape = space, tuple([(first, len(found)) for first, found in blocks])
         record = self._record(shape)
         snapshot = self._completed(record.decode(words))
         wrong = self._impossible(record, snapshot)
-        if len(wrong.keys() & self._shown) > 1:
+        if wrong and len(wrong.keys() & self._shown) > 1:
             return Poll(failed=wrong)
         if not keep:
             return Poll(snapshot=_without(snapshot, wrong), failed=wrong)
@@ -485,7 +496,8 @@ class KnownInverter:
             }
         wrong: dict[str, str] = {}
         for device, values in snapshot.items():
-            wrong |= record.plausibility[device].impossible(values)
+            if found := record.plausibility[device].impossible(values):
+                wrong |= found
         return wrong
 
     def _record(self, shape: _Shape) -> _RecordShape:
@@ -518,7 +530,7 @@ def _without(
     snapshot: dict[str, dict[str, Value | None]], wrong: Collection[str]
 ) -> dict[str, dict[str, Value | None]]:
     """Return a snapshot without what cannot be true."""
-    for values in snapshot.values():
-        for key in wrong:
+    for key in wrong:
+        for values in snapshot.values():
             values.pop(key, None)
     return snapshot

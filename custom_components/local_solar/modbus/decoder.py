@@ -103,13 +103,14 @@ def _made(
     parameters: str, registers: Iterable[Register], place: _Place
 ) -> Callable[..., dict[str, Value | None]]:
     """Return a function that gives the values of rows."""
+    rows = tuple(registers)
     names: _Names = {}
-    items = ", ".join(
-        f"{row.key!r}: {_expression(row, names, place)}" for row in registers
-    )
+    values = "".join(f"{_expression(row, names, place)}, " for row in rows)
     # It is made of nothing but the numbers and keys of our own tables.
     made: Callable[..., dict[str, Value | None]] = eval(  # noqa: S307
-        _compiled(f"lambda {parameters}: {{{items}}}"), dict(names)
+        # Keys beside values, as a display of so many of both is put together piecemeal.
+        _compiled(f"lambda {parameters}: dict(zip(keys, ({values})))"),
+        {**names, "keys": tuple(row.key for row in rows)},
     )
     return made
 

@@ -17,7 +17,6 @@ from custom_components.local_solar.growatt.datalogger.records import Record, dec
 from custom_components.local_solar.growatt.datalogger.relay import Relay
 from custom_components.local_solar.growatt.datalogger.server import Server
 from custom_components.local_solar.growatt.datalogger.session import Listener, Session
-from custom_components.local_solar.growatt.datalogger.stream import Stream
 from simulators.clock import SimulatedClock
 from simulators.datalogger import packets as theirs
 from simulators.datalogger.packets import Group, Kind, Packet, PacketReader

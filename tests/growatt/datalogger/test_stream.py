@@ -288,10 +288,10 @@ def test_a_false_start_does_not_swallow_the_packet_in_it() -> None:
 def test_a_stream_of_noise_is_given_up_and_handed_on() -> None:
     stream = Stream()
     fed(stream, [JUNK] * (MAX_NOISE // len(JUNK)))
-    assert not stream.given_up
-    fed(stream, [])
+    states = [stream.given_up]
     stream.feed(JUNK * 2)
-    assert stream.given_up
+    states.append(stream.given_up)
+    assert states == [False, True]
     assert not stream.unfinished
     for data in (report(Protocol.LONG_SERIALS), JUNK):
         assert stream.feed(data) == [Noise(data)]
