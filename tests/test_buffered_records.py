@@ -481,6 +481,17 @@ async def test_held_counter_keeps_its_rows_and_measurements_are_filled(
     assert [powers[number]["mean"] for number in (1, 2, 5, 6)] == [600, 750, 750, 900]
 
 
+async def test_held_counter_still_tells_what_was_before(home: Home) -> None:
+    home.show(ac_power="unavailable")
+    for number in KEPT:
+        await home.live(number)
+    await return_at(home)
+    home.record(2, energy_total=100.5, ac_power=1)
+    await home.fill()
+    assert home.unused == {"contradicted": 1}
+    assert list(await home.all_rows(POWER)) == [0, 1, 6]
+
+
 async def test_row_of_a_measurement_stays_where_that_of_a_counter_is_missing(
     home: Home,
 ) -> None:
