@@ -494,12 +494,14 @@ async def test_held_counter_still_tells_what_was_before(home: Home) -> None:
 
 async def test_counter_that_grew_before_it_was_held_is_no_limit(home: Home) -> None:
     """The gap began in an hour in which the counter had grown."""
-    await home.live(2, energy_total=101.5, ac_power="unavailable")
+    home.show(ac_power="unavailable")
+    await home.live(2, energy_total=101.5)
     await home.live(3)
     await return_at(home)
     home.record(2.9, energy_total=101.8, ac_power=1)
     await home.fill()
     assert list(await home.all_rows(POWER)) == [0, 1, 2, 6]
+    assert home.buffered.statistics["used"] == 1
 
 
 async def test_row_of_a_measurement_stays_where_that_of_a_counter_is_missing(
