@@ -481,6 +481,43 @@ async def test_held_counter_keeps_its_rows_and_measurements_are_filled(
     assert [powers[number]["mean"] for number in (1, 2, 5, 6)] == [600, 750, 750, 900]
 
 
+async def test_held_counter_still_tells_what_was_before(home: Home) -> None:
+    home.show(ac_power="unavailable")
+    for number in KEPT:
+        await home.live(number)
+    await return_at(home)
+    home.record(2, energy_total=100.5, ac_power=1)
+    await home.fill()
+    assert home.unused == {"contradicted": 1}
+    assert list(await home.all_rows(POWER)) == [0, 1, 6]
+
+
+async def test_counter_that_grew_before_it_was_held_is_no_limit(home: Home) -> None:
+    """The gap began in an hour in which the counter had grown."""
+    home.show(ac_power="unavailable")
+    await home.live(2, energy_total=101.5)
+    await home.live(3)
+    await return_at(home)
+    home.record(2.9, energy_total=101.8, ac_power=1)
+    await home.fill()
+    assert list(await home.all_rows(POWER)) == [0, 1, 2, 6]
+    assert home.buffered.statistics["used"] == 1
+
+
+async def test_row_of_a_measurement_stays_where_that_of_a_counter_is_missing(
+    home: Home,
+) -> None:
+    home.show(energy_total="unavailable")
+    await home.live(3, ac_power=333)
+    await return_at(home)
+    before = set(await stored(home.hass))
+    report(home)
+    await home.fill()
+    assert before <= set(await stored(home.hass))
+    assert (await home.all_rows(POWER))[3]["mean"] == 333
+    assert await home.growth() == {0: 0, 1: 1, 2: 1, 3: 1.5, 4: 0.5, 5: 2, 6: 1}
+
+
 async def test_counter_does_not_pass_a_row_that_still_shows_what_was_before(
     home: Home,
 ) -> None:
