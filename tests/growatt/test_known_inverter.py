@@ -228,12 +228,9 @@ def test_a_record_that_came_later_counts_whatever_its_shape() -> None:
     inverter = known()
     long = blocks_of(Family.MIN_TL_XH, {3025: 5000, 3200: 7})
     short = blocks_of(Family.MIN_TL_XH, {3025: 4990})[:1]
-    for at, (blocks, frequency) in enumerate(
-        ((long, 5000), (short, 4990), (long, 5000))
-    ):
+    for at, blocks in enumerate((long, short, long)):
         inverter.take_in(INPUT, blocks, float(at))
-        last = frequency
-    assert inverter.image.get(INPUT, 3025, 1) == [last]
+    assert inverter.image.get(INPUT, 3025, 1) == [5000]
     assert inverter.image.seen_at(INPUT, 3025) == 2.0
     assert inverter.image.get(INPUT, 3200, 1) == [7]
 
@@ -259,8 +256,8 @@ def test_the_image_is_what_the_records_left_in_their_order(
         if at % look_each == 0:
             assert inverter.image.dump() == image.dump()
     assert inverter.image.dump() == image.dump()
-    for space, words in image.words.items():
-        for address in words:
+    for space, seen in image.words.items():
+        for address in seen:
             assert inverter.image.seen_at(space, address) == image.seen_at(
                 space, address
             )

@@ -1,5 +1,6 @@
 """What can be true of values."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -56,7 +57,7 @@ TRUE: Final[dict[str, Value | None]] = {
 
 
 def impossible(
-    values: dict[str, Value | None], rated: float | None = 6000.0
+    values: Mapping[str, Value | None], rated: float | None = 6000.0
 ) -> set[str]:
     """Return what of some values cannot be."""
     return set(Plausibility(limits_of(POINTS, rated), KEYS).impossible(values))
