@@ -256,8 +256,8 @@ def test_the_image_is_what_the_records_left_in_their_order(
         if at % look_each == 0:
             assert inverter.image.dump() == image.dump()
     assert inverter.image.dump() == image.dump()
-    for space, words in image.words.items():
-        for address in words:
+    for space, seen in image.words.items():
+        for address in seen:
             assert inverter.image.seen_at(space, address) == image.seen_at(
                 space, address
             )
