@@ -662,15 +662,20 @@ async def test_nothing_is_lost_over_a_restart(rig: Rig) -> None:
             _hold(inverter, SOC, 50)
             stick.report()
             await stick.wait_until(lambda: not stick.buffered)
-            await until(lambda: len(anew.owner.reports) == 11)
+            await until(lambda: len(_charges(anew.owner)) == 11)
             await anew.settled()
         finally:
             await again.stop()
-    told = [
-        (each.is_buffered, value)
-        for each in anew.owner.reports
+    told = _charges(anew.owner)
+    assert [charge for is_old, charge in told if is_old] == [*range(10, 20)]
+    assert [charge for is_old, charge in told if not is_old] == [50]
+
+
+def _charges(owner: Owner) -> list[tuple[bool, Value | None]]:
+    """Return whether reports are of earlier, and the states of charge in them."""
+    return [
+        (each.is_buffered, values[CHARGE])
+        for each in owner.reports
         for values in each.poll.snapshot.values()
-        if (value := values.get(CHARGE)) is not None
+        if CHARGE in values
     ]
-    assert [soc for is_old, soc in told if is_old] == [*range(10, 20)]
-    assert [soc for is_old, soc in told if not is_old] == [50]
