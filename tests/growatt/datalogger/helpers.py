@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 import math
+import socket
 from typing import Any, Final
 
 from custom_components.local_solar.growatt.datalogger import packets as ours
@@ -26,6 +27,9 @@ from simulators.datalogger.waiting import PATIENCE, Waiting
 HOST: Final = "127.0.0.1"
 LOGGER: Final = "XGD0SIM001"
 OTHER_LOGGER: Final = "XGD0SIM002"
+NARROW: Final = 8192
+"""Bytes that wait in a socket by hand: so it shows soon that nobody reads."""
+
 INVERTER: Final = "SNL0CE1234"
 OTHER_INVERTER: Final = "SNL0CE9999"
 NOON: Final = datetime(2026, 6, 21, 12, 0, 30)
@@ -209,10 +213,28 @@ class Wire:
         self._transport.abort()
 
 
+def _narrow_socket() -> socket.socket:
+    """Return a socket that takes little in before somebody reads."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NARROW)
+    made.setblocking(False)
+    return made
+
+
+def narrow(transport: asyncio.BaseTransport | None) -> asyncio.Transport:
+    """Let a transport's socket take little that the other side does not read."""
+    assert isinstance(transport, asyncio.Transport)
+    made = transport.get_extra_info("socket")
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, NARROW)
+    return transport
+
+
 @asynccontextmanager
 async def wire(port: int, *first: Packet | bytes) -> AsyncIterator[Wire]:
     """Connect to a port and say something."""
-    reader, writer = await asyncio.open_connection(HOST, port)
+    connecting = _narrow_socket()
+    await asyncio.get_running_loop().sock_connect(connecting, (HOST, port))
+    reader, writer = await asyncio.open_connection(sock=connecting)
     made = Wire(reader, writer)
     try:
         made.send(*first)
@@ -243,8 +265,10 @@ class Upstream:
 async def upstream() -> AsyncIterator[Upstream]:
     """Run a maker's server that does nothing by itself."""
     made = Upstream()
-    server = await asyncio.start_server(made.take, HOST, 0)
-    made.port = server.sockets[0].getsockname()[1]
+    listening = _narrow_socket()
+    listening.bind((HOST, 0))
+    server = await asyncio.start_server(made.take, sock=listening)
+    made.port = listening.getsockname()[1]
     try:
         yield made
     finally:

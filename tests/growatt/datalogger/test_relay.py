@@ -43,6 +43,7 @@ from .helpers import (
     Notes,
     Upstream,
     Wire,
+    narrow,
     ping,
     report,
     serving,
@@ -554,14 +555,13 @@ async def test_cloud_that_reads_nothing_holds_the_logger_and_is_stood_in_for(
         cloud.read_no_more()
         large = replace(report(0x77), body=ping().body + bytes(4000))
         line = next(iter(server.outgoing.values()))
+        transport = narrow(line._transport)  # noqa: SLF001
         sent = 0
         while not (session := _session(server)).answers_itself:
             while not logger.unsent and not session.answers_itself:
                 sent += len(logger.send(large))
                 assert sent < 64 * 2**20
                 await asyncio.sleep(0)
-            transport = line._transport  # noqa: SLF001
-            assert transport is not None
             assert transport.get_write_buffer_size() < 2**20
             await asyncio.sleep(0)
         assert notes.ended == []
@@ -759,8 +759,7 @@ async def _full(server: Server, logger: Wire) -> Relay:
     """Say so much that the line to the cloud takes no more."""
     await until(lambda: server.outgoing)
     line = next(iter(server.outgoing.values()))
-    transport = line._transport  # noqa: SLF001
-    assert transport is not None
+    transport = narrow(line._transport)  # noqa: SLF001
     large = replace(report(0x77), body=ping().body + bytes(4000))
     while transport.get_write_buffer_size() <= 0x10000:
         if not logger.unsent:

@@ -35,6 +35,7 @@ from .helpers import (
     OTHER_LOGGER,
     Notes,
     Wire,
+    narrow,
     ping,
     report,
     serving,
@@ -284,6 +285,9 @@ async def test_logger_that_reads_nothing_is_not_listened_to(
         # Each is answered with as many bytes, until nothing goes through any more.
         large = ping()
         large = replace(large, body=large.body + bytes(4000))
+        deaf.send(ping())
+        await _introduced(server)
+        narrow(server._by_logger[LOGGER]._transport)  # noqa: SLF001
         sent = 0
         while not notes.ended:
             sent += len(deaf.send(large))
