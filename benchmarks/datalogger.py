@@ -310,6 +310,13 @@ def _relaying(turns: int, seconds: float) -> Iterator[Metric]:
             reference=bare.cpu,
         )
         yield Metric(
+            metric="  records a second that a whole core would do",
+            value=round(1e6 / ours.cpu),
+            unit="1/s",
+            reference=round(1e6 / bare.cpu),
+        )
+        # Far below 90 % the computer has other things to do, and the rate says little.
+        yield Metric(
             metric="  share of a core that the server had",
             value=100 * median(turn.share for turn in ours.turns),
             unit="%",
