@@ -152,6 +152,7 @@ class DataloggerCoordinator(LocalSolarCoordinator):
     async def _async_setup(self) -> None:
         """Listen, until the entry is unloaded."""
         entry = self.config_entry
+        ir.async_delete_issue(self.hass, DOMAIN, loop_issue(entry))
         try:
             await self.server.start(entry.data[CONF_HOST], entry.data[CONF_PORT])
         except OSError as err:
@@ -244,6 +245,7 @@ class DataloggerCoordinator(LocalSolarCoordinator):
         for logger in list(fleet.loggers.values()):
             if logger_id(logger.serial) == device and logger.session is None:
                 del fleet.loggers[logger.serial]
+                self._commands.pop(logger.serial, None)
                 break
         else:
             inverter, meter = fleet.inverters.get(device), fleet.meters.get(device)
@@ -253,9 +255,21 @@ class DataloggerCoordinator(LocalSolarCoordinator):
                 return False
             fleet.inverters.pop(device, None)
             fleet.meters.pop(device, None)
+        self._forget_drivers(device)
         self.set_devices(self._all_devices())
         self._save()
         return True
+
+    def _forget_drivers(self, device: str) -> None:
+        """Forget what writes to a device: if it comes back, it is reached anew."""
+        self._pause.pop(device, None)
+        if (settings := self._settings.pop(device, None)) is not None:
+            settings.stop_watching()
+        self._drivers = {
+            other: driver
+            for other, driver in self._drivers.items()
+            if other != device and driver is not settings
+        }
 
     # -- what the fleet reports ---------------------------------------------------
 
@@ -573,8 +587,10 @@ class DataloggerCoordinator(LocalSolarCoordinator):
             raise self.read_failed(place, GoneError("it is not connected"))
         try:
             answer = await logger.session.commands.run(read_parameters(number, number))
-        except (NoAnswerError, GoneError) as err:
+        except NoAnswerError as err:
             raise self.read_failed(place, err) from err
+        except GoneError as err:
+            raise self.read_failed(place, GoneError("it hung up")) from err
         if not isinstance(answer, Parameter):
             raise self.read_failed(place, ValueError("another answer came"))
         return ParameterReading(number=number, text=answer.text)
@@ -646,6 +662,15 @@ def _cloud(entry: LocalSolarConfigEntry) -> Cloud:
 def encrypted_issue(entry: LocalSolarConfigEntry, serial: str) -> str:
     """Return the id of the issue that a logger cannot be understood."""
     return f"encrypted_{entry.entry_id}_{serial}"
+
+
+@callback
+def forget_issues(hass: HomeAssistant, entry: LocalSolarConfigEntry) -> None:
+    """Take back what was said of the loggers of an entry that is deleted."""
+    for domain, issue in list(ir.async_get(hass).issues):
+        if domain == DOMAIN and issue.startswith(encrypted_issue(entry, "")):
+            ir.async_delete_issue(hass, DOMAIN, issue)
+    ir.async_delete_issue(hass, DOMAIN, loop_issue(entry))
 
 
 def loop_issue(entry: LocalSolarConfigEntry) -> str:
