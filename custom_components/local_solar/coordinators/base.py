@@ -176,13 +176,18 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
             translation_placeholders={"device": self.name, **placeholders},
         )
 
-    def read_failed(self, what: str, err: Exception) -> HomeAssistantError:
-        """Return that registers could not be read, and why."""
+    def read_failed(
+        self, what: str, err: Exception, device: str | None = None
+    ) -> HomeAssistantError:
+        """Return that registers could not be read, and why.
+
+        ``device`` is its name, where the entry has several.
+        """
         return HomeAssistantError(
             translation_domain=DOMAIN,
             translation_key="read_failed",
             translation_placeholders={
-                "device": self.name,
+                "device": device or self.name,
                 "register": what,
                 "reason": str(err),
             },

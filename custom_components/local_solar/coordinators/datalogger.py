@@ -19,6 +19,7 @@ from homeassistant.helpers import device_registry as dr, issue_registry as ir
 from homeassistant.helpers.event import async_call_later, async_track_time_change
 from homeassistant.util import dt as dt_util
 
+from ..buffered_records import BufferedRecords, utc_time
 from ..const import (
     CONF_ALLOWED,
     CONF_CLOUD_HOST,
@@ -81,6 +82,9 @@ EVENT_RECORD: Final = f"{DOMAIN}_datalogger_record"
 CLOCK_HOUR: Final = 4
 """At which loggers' clocks are set each day: any change to or from summer time is over."""
 
+MOST_OFFSET: Final = 600.0
+"""Seconds by which a logger's clock may be off for its buffered records to be believed."""
+
 SETTINGS_AFTER: Final = 3.0
 """Seconds after an announcement at which the settings are read that it does not tell."""
 
@@ -122,6 +126,7 @@ class DataloggerCoordinator(LocalSolarCoordinator):
             allowed=frozenset(entry.data[CONF_ALLOWED]),
             takes_damaged=entry.options.get(CONF_TAKE_DAMAGED, False),
         )
+        self.buffered = BufferedRecords(hass, entry)
         self._values: dict[str, dict[str, Value | None]] = {}
         """The last values of each device."""
         self._commands: dict[str, Occurrence] = {}
@@ -167,7 +172,9 @@ class DataloggerCoordinator(LocalSolarCoordinator):
         entry.async_on_unload(self._async_stop)
         # What is not acknowledged any more will be sent again.
         entry.async_on_unload(
-            self.hass.bus.async_listen(EVENT_HOMEASSISTANT_STOP, self._async_stop)
+            self.hass.bus.async_listen_once(
+                EVENT_HOMEASSISTANT_STOP, self._async_shut_down
+            )
         )
         entry.async_on_unload(
             async_track_time_change(
@@ -175,10 +182,21 @@ class DataloggerCoordinator(LocalSolarCoordinator):
             )
         )
 
-    async def _async_stop(self, _: Event | None = None) -> None:
+    async def _async_shut_down(self, _: Event) -> None:
+        """Stop listening, and show nothing any more before Home Assistant ends.
+
+        When it starts again it takes what was shown last for what was true in between, and
+        there would be no place for what loggers keep meanwhile.
+        """
+        await self._async_stop()
+        self.last_update_success = False
+        self.async_update_listeners()
+
+    async def _async_stop(self) -> None:
         await self.server.stop()
         for settings in self._settings.values():
             settings.stop_watching()
+        await self.buffered.async_flush(last=True)
 
     async def _async_set_clocks(self, _: datetime) -> None:
         """Set the clocks of all loggers that we answer; they drift by minutes."""
@@ -298,6 +316,7 @@ class DataloggerCoordinator(LocalSolarCoordinator):
         """Show the values of a record, or keep those of an earlier time."""
         self._fire_record(reported)
         if reported.is_buffered:
+            self._keep_for_statistics(reported)
             return
         snapshot = reported.poll.snapshot
         serial = reported.inverter.serial
@@ -308,6 +327,18 @@ class DataloggerCoordinator(LocalSolarCoordinator):
         if reported.record.type == Type.ANNOUNCE:
             # By then the entities are there that tell which settings are wanted.
             self._ask_later(reported.inverter)
+
+    def _keep_for_statistics(self, reported: Reported) -> None:
+        """Hand over what is of an earlier time, unless nobody knows of which."""
+        known = reported.inverter.inverter
+        assert known is not None
+        offset = reported.logger.clock_offset
+        is_right = offset is None or abs(offset) <= MOST_OFFSET
+        at = utc_time(reported.record.at) if is_right else None
+        for device in known.devices:
+            values = reported.poll.snapshot.get(device.identity.id, {})
+            if values:
+                self.buffered.take(device, values, at)
 
     def _ask_later(self, inverter: ReportedInverter) -> None:
         @callback
@@ -402,6 +433,7 @@ class DataloggerCoordinator(LocalSolarCoordinator):
     ) -> dict[str, dict[str, Value | None]]:
         """Return the last values of what is not silent, and ask for settings that are due."""
         self._report_loop()
+        await self.buffered.async_flush()
         for inverter in self.fleet.inverters.values():
             self._ask_for_settings(inverter, wanted)
         snapshot: dict[str, dict[str, Value | None]] = {
@@ -499,7 +531,8 @@ class DataloggerCoordinator(LocalSolarCoordinator):
             self._asked.discard(inverter.serial)
         if poll.asleep is None:
             self._pause.pop(inverter.serial, None)
-            self._report(poll.snapshot)
+            if not self._is_silent(inverter):
+                self._report(poll.snapshot)
             return
         # Many sticks do not answer such questions at all: they are no less awake.
         _, before = self._pause.get(inverter.serial, (0.0, FIRST_PAUSE / 2))
@@ -605,8 +638,10 @@ class DataloggerCoordinator(LocalSolarCoordinator):
                 "connected": len(self.server.sessions),
                 "connections": statistics.connections,
                 "refused": statistics.refused,
+                "damaged": statistics.damaged,
                 "loops": statistics.loops,
             },
+            "buffered": self.buffered.statistics,
             "loggers": [
                 {
                     "logger": mask_text(logger.serial),

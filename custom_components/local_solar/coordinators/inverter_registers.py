@@ -19,7 +19,9 @@ async def async_read_register(
 ) -> RegisterReading:
     """Read the registers of a point now. Raises ``HomeAssistantError``, as these all do."""
     if (row := inverter.register(key)) is None:
-        raise coordinator.refusal("unknown_register", register=key)
+        raise coordinator.refusal(
+            "unknown_register", register=key, device=_name(inverter)
+        )
     reading = await async_read_registers(
         coordinator, inverter, row.space, row.address, row.words
     )
@@ -37,17 +39,24 @@ async def async_read_registers(
     """Read any registers now, unless the inverter must not be asked for them."""
     place = f"{space} {address}-{address + count - 1}"
     if not inverter.may_touch(address, count):
-        raise coordinator.refusal("forbidden_registers", register=place)
+        raise coordinator.refusal(
+            "forbidden_registers", register=place, device=_name(inverter)
+        )
     try:
         words = await inverter.async_read_words(space, address, count)
     except ModbusError as err:
-        raise coordinator.read_failed(place, err) from err
+        raise coordinator.read_failed(place, err, _name(inverter)) from err
     return RegisterReading(
         space=space,
         address=address,
         words=tuple(words),
         values=inverter.values_in(space, address, words),
     )
+
+
+def _name(inverter: Inverter) -> str:
+    """Return what an inverter is called in messages."""
+    return f"{MANUFACTURER} {inverter.identified.model}"
 
 
 async def async_dump_registers(inverter: Inverter) -> RegisterDump:

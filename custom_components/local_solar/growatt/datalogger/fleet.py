@@ -7,7 +7,7 @@ first live record, without asking it anything.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 import logging
 import time
@@ -372,6 +372,8 @@ class Fleet:
             inverter.asked_at = time.monotonic()
         try:
             found = await identify(unit, serial_number=inverter.serial)
+            # A command to a battery has to be ended, which a logger may not be there for.
+            found = replace(found, vpp=False)
         except (ModbusError, IdentificationError) as err:
             _LOGGER.info(
                 "Inverter %s behind logger %s was not announced, and does not say what"

@@ -224,6 +224,10 @@ class Relay(asyncio.Protocol):
         if isinstance(item, Noise):
             _LOGGER.debug("The server sent %d bytes of noise", len(item.raw))
             return False
+        if item.protocol is not self._session.protocol:
+            # What it means to the logger is another thing than what it means to us.
+            _LOGGER.debug("The server spoke another protocol: %s", item.summary)
+            return False
         verdict = self._cloud.policy.judge(item)
         if verdict.needs is not Permission.NONE:
             self._judged(verdict)

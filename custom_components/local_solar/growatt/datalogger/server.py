@@ -67,6 +67,8 @@ class Statistics:
     connections: int = 0
     refused: int = 0
     """Connections that were shut: of loggers that are not expected, or too many."""
+    damaged: int = 0
+    """Packets with wrong checksums of those that had not said yet which logger they are."""
     loops: int = 0
     """Connections that came from ourselves: the name of the maker's server leads here."""
     refused_loggers: set[str] = field(default_factory=set)
@@ -347,6 +349,13 @@ class Connection(asyncio.BufferedProtocol):
         """Learn from its first packet which logger it is; return whether it may go on."""
         server = self._server
         if not packet.is_intact and not server.takes_damaged:
+            server.statistics.damaged += 1
+            if server.statistics.damaged == 1:
+                _LOGGER.warning(
+                    "What comes from %s has wrong checksums. If all of it does, the option"
+                    " to use damaged packets takes it",
+                    self.peer,
+                )
             return False
         try:
             session = Session(

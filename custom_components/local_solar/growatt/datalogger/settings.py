@@ -67,7 +67,7 @@ class LoggerSettings:
         is_command = key in _COMMANDS
         return GuardedSetting(
             point=point,
-            address=None if is_command else points.PARAMETERS[key],
+            address=None if is_command else int(points.PARAMETERS[key]),
             wears=f"{self._logger.serial}/{key}",
             reads_back=not is_command,
         )
@@ -164,9 +164,10 @@ def value_of(point: Point, text: str) -> Value | None:
     if point.quantity is Quantity.TEXT:
         return text
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return None
+    return int(number) if point.quantity is Quantity.CODE else number
 
 
 def _point(key: str) -> Point:
