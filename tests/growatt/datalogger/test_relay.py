@@ -30,13 +30,17 @@ from custom_components.local_solar.growatt.datalogger.relay import Cloud, Relay
 from custom_components.local_solar.growatt.datalogger.server import Limits, Server
 from custom_components.local_solar.growatt.datalogger.session import Session
 from custom_components.local_solar.growatt.datalogger.stream import MAX_NOISE
+from custom_components.local_solar.growatt.datalogger.unit import words_in
 from simulators.datalogger import packets as theirs
 from simulators.datalogger.cloud import Habits, SimulatedCloud
+from simulators.datalogger.inverters import SimulatedInverter
 from simulators.datalogger.packets import Kind, Packet
-from simulators.datalogger.stick import SimulatedStick
+from simulators.datalogger.stick import Entry, SimulatedStick
+from simulators.datasets import Table
 
 from .helpers import (
     HOST,
+    INVERTER,
     LOGGER,
     NOON,
     OTHER_LOGGER,
@@ -794,3 +798,85 @@ async def test_upstream_is_asked_for_once_for_each_logger() -> None:
 
 async def _first(cloud: Upstream) -> Packet:
     return await (await cloud.connection()).receive()
+
+
+# -- whatever comes ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("with_cloud", [True, False])
+@pytest.mark.parametrize("seed", range(10))
+async def test_every_record_arrives_whatever_restarts(
+    seed: int, with_cloud: bool
+) -> None:
+    """Listener, cloud and stick come and go; what is acknowledged has been handed on."""
+    random, notes = Random(seed), Notes()
+    inverter = SimulatedInverter(serial=INVERTER)
+    async with SimulatedCloud() as cloud:
+        line = Cloud(host=HOST, port=cloud.port, policy=BLOCKING)
+        server = _listener(notes, line if with_cloud else None)
+        await server.start(HOST, 0)
+        port = server.port
+        async with stick_at(port, inverters=[inverter]) as stick:
+            entries: list[Entry] = []
+
+            def report_one() -> None:
+                numbered = inverter.unit.dataset.words[Table.INPUT]
+                numbered[NUMBERED] = len(entries)
+                entries.extend(stick.report())
+
+            for _ in range(12):
+                match random.choice(("report", "listener", "cloud", "cut", "anew")):
+                    case "listener":
+                        await server.stop()
+                        server = _listener(notes, line if with_cloud else None)
+                        await server.start(HOST, port)
+                    case "cloud":
+                        await cloud.stop()
+                        if random.random() < 0.5:
+                            report_one()
+                        await cloud.start()
+                    case "cut":
+                        stick.reconnect()
+                    case "anew":
+                        stick.duplicate()
+                    case _:
+                        report_one()
+                report_one()
+                for _ in range(random.randrange(40)):
+                    await asyncio.sleep(0)
+                assert _arrived(notes, cloud) >= {
+                    at for at, entry in enumerate(entries) if entry.is_acknowledged
+                }
+            stick.reconnect()
+            await stick.wait_until(lambda: stick.is_announced)
+            report_one()
+            await stick.wait_until(
+                lambda: all(entry.is_acknowledged for entry in entries)
+            )
+            assert _arrived(notes, cloud) == set(range(len(entries)))
+            assert stick.lost == 0
+        await server.stop()
+        assert not server.sessions
+
+
+NUMBERED: Final = 3172
+"""An input register that numbers the records of a test."""
+
+
+def _listener(notes: Notes, cloud: Cloud | None) -> Server:
+    return Server(notes, lambda: NOON, cloud=cloud)
+
+
+def _arrived(notes: Notes, cloud: SimulatedCloud) -> set[int]:
+    """Return the numbers of the records that were handed on, here or to the cloud."""
+    here = {
+        words_in(record.blocks, NUMBERED, 1)[0]
+        for record in notes.of(RegisterRecord)
+        if record.type in (Kind.LIVE, Kind.BUFFERED)
+    }
+    there = {
+        theirs.Record.parse(packet).words[NUMBERED]
+        for packet in cloud.received
+        if packet.kind in (Kind.LIVE, Kind.BUFFERED)
+    }
+    return here | there
