@@ -30,13 +30,17 @@ from custom_components.local_solar.growatt.datalogger.relay import Cloud, Relay
 from custom_components.local_solar.growatt.datalogger.server import Limits, Server
 from custom_components.local_solar.growatt.datalogger.session import Session
 from custom_components.local_solar.growatt.datalogger.stream import MAX_NOISE
+from custom_components.local_solar.growatt.datalogger.unit import words_in
 from simulators.datalogger import packets as theirs
 from simulators.datalogger.cloud import Habits, SimulatedCloud
+from simulators.datalogger.inverters import SimulatedInverter
 from simulators.datalogger.packets import Kind, Packet
-from simulators.datalogger.stick import SimulatedStick
+from simulators.datalogger.stick import Entry, SimulatedStick
+from simulators.datasets import Table
 
 from .helpers import (
     HOST,
+    INVERTER,
     LOGGER,
     NOON,
     OTHER_LOGGER,
@@ -519,19 +523,12 @@ async def test_cloud_may_be_silent_about_what_it_need_not_answer(
     said: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PATIENCE", AT_ONCE)
-    looked: list[float] = []
-    check = Relay.check
-
-    def count(relay: Relay, now: float) -> None:
-        looked.append(now)
-        check(relay, now)
-
     async with _line() as (server, _, logger, cloud):
         cloud.send(ping())
         assert await logger.receive() == ping()
         logger.send(said)
         assert await cloud.receive_bytes(len(said)) == said
-        monkeypatch.setattr(Relay, "check", count)
+        looked = _count_looks(monkeypatch)
         await until(lambda: looked and looked[-1] - looked[0] > 3 * AT_ONCE)
         assert not _session(server).answers_itself
         assert server.outgoing
@@ -548,26 +545,37 @@ async def test_cloud_that_sends_garbage_is_stood_in_for() -> None:
 async def test_cloud_that_reads_nothing_holds_the_logger_and_is_stood_in_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 0.3)
-    # What is held back in the middle of a packet is not the logger's fault.
-    monkeypatch.setattr(server_module, "COMPLETED_WITHIN", 0.1)
     async with _line(limits=PATIENT) as (server, notes, logger, cloud):
         cloud.read_no_more()
-        large = replace(report(0x77), body=ping().body + bytes(4000))
-        line = next(iter(server.outgoing.values()))
+        line = await _full(server, logger)
         transport = narrow(line._transport)  # noqa: SLF001
-        sent = 0
-        while not (session := _session(server)).answers_itself:
-            while not logger.unsent and not session.answers_itself:
-                sent += len(logger.send(large))
-                assert sent < 64 * 2**20
-                await asyncio.sleep(0)
-            assert transport.get_write_buffer_size() < 2**20
-            await asyncio.sleep(0)
+        # What is held back in the middle of a packet is not the logger's fault.
+        monkeypatch.setattr(server_module, "COMPLETED_WITHIN", -1.0)
+        looked = _count_looks(monkeypatch)
+        await until(lambda: len(looked) > 3)
         assert notes.ended == []
+        assert transport.get_write_buffer_size() < 2**20
+        assert not _session(server).answers_itself
+        monkeypatch.undo()
+        monkeypatch.setattr(server_module, "TICK", AT_ONCE / 4)
+        monkeypatch.setattr(module, "PATIENCE", AT_ONCE)
+        await until(lambda: _session(server).answers_itself)
         logger.send(report(tid=9))
         while await logger.receive() != report(tid=9).ack():
             pass
+
+
+def _count_looks(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return the times at which it is looked after lines from now on."""
+    looked: list[float] = []
+    check = Relay.check
+
+    def count(relay: Relay, now: float) -> None:
+        looked.append(now)
+        check(relay, now)
+
+    monkeypatch.setattr(Relay, "check", count)
+    return looked
 
 
 async def test_more_than_can_be_held_for_a_cloud_ends_the_wait_for_it(
@@ -794,3 +802,85 @@ async def test_upstream_is_asked_for_once_for_each_logger() -> None:
 
 async def _first(cloud: Upstream) -> Packet:
     return await (await cloud.connection()).receive()
+
+
+# -- whatever comes ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("with_cloud", [True, False])
+@pytest.mark.parametrize("seed", range(10))
+async def test_every_record_arrives_whatever_restarts(
+    seed: int, with_cloud: bool
+) -> None:
+    """Listener, cloud and stick come and go; what is acknowledged has been handed on."""
+    random, notes = Random(seed), Notes()
+    inverter = SimulatedInverter(serial=INVERTER)
+    async with SimulatedCloud() as cloud:
+        line = Cloud(host=HOST, port=cloud.port, policy=BLOCKING)
+        server = _listener(notes, line if with_cloud else None)
+        await server.start(HOST, 0)
+        port = server.port
+        async with stick_at(port, inverters=[inverter]) as stick:
+            entries: list[Entry] = []
+
+            def report_one() -> None:
+                numbered = inverter.unit.dataset.words[Table.INPUT]
+                numbered[NUMBERED] = len(entries)
+                entries.extend(stick.report())
+
+            for _ in range(12):
+                match random.choice(("report", "listener", "cloud", "cut", "anew")):
+                    case "listener":
+                        await server.stop()
+                        server = _listener(notes, line if with_cloud else None)
+                        await server.start(HOST, port)
+                    case "cloud":
+                        await cloud.stop()
+                        if random.random() < 0.5:
+                            report_one()
+                        await cloud.start()
+                    case "cut":
+                        stick.reconnect()
+                    case "anew":
+                        stick.duplicate()
+                    case _:
+                        report_one()
+                report_one()
+                for _ in range(random.randrange(40)):
+                    await asyncio.sleep(0)
+                assert _arrived(notes, cloud) >= {
+                    at for at, entry in enumerate(entries) if entry.is_acknowledged
+                }
+            stick.reconnect()
+            await stick.wait_until(lambda: stick.is_announced)
+            report_one()
+            await stick.wait_until(
+                lambda: all(entry.is_acknowledged for entry in entries)
+            )
+            assert _arrived(notes, cloud) == set(range(len(entries)))
+            assert stick.lost == 0
+        await server.stop()
+        assert not server.sessions
+
+
+NUMBERED: Final = 3172
+"""An input register that numbers the records of a test."""
+
+
+def _listener(notes: Notes, cloud: Cloud | None) -> Server:
+    return Server(notes, lambda: NOON, cloud=cloud)
+
+
+def _arrived(notes: Notes, cloud: SimulatedCloud) -> set[int]:
+    """Return the numbers of the records that were handed on, here or to the cloud."""
+    here = {
+        words_in(record.blocks, NUMBERED, 1)[0]
+        for record in notes.of(RegisterRecord)
+        if record.type in (Kind.LIVE, Kind.BUFFERED)
+    }
+    there = {
+        theirs.Record.parse(packet).words[NUMBERED]
+        for packet in cloud.received
+        if packet.kind in (Kind.LIVE, Kind.BUFFERED)
+    }
+    return here | there
