@@ -368,3 +368,26 @@ def test_a_yield_that_is_not_counted_is_the_sum_of_the_strings() -> None:
     assert PV_TOTAL not in first.snapshot[ID]
     second = inverter.take_in(INPUT, blocks_of(Family.MIN_TL_XH, words), 0.0)
     assert second.snapshot[ID][PV_TOTAL] == 70.0
+
+
+@given(
+    st.sampled_from(list(Family)),
+    st.lists(st.integers(0, 0xFFFF), min_size=1, max_size=6),
+)
+def test_alarms_follow_the_words_from_record_to_record(
+    family: Family, fills: list[int]
+) -> None:
+    """What is remembered of the last record does not hide what changes."""
+    inverter = known(family)
+    for at, fill in enumerate(fills):
+        for word in (fill, fill & 1):
+            blocks = tuple(
+                Block(first, tuple((word + place) % 5 * word & 0xFFFF for place in range(last - first + 1)))
+                for first, last in PROFILES[family].groups[INPUT]
+            )
+            poll = inverter.take_in(INPUT, blocks, float(at))
+            own = poll.snapshot.get(inverter.id, {})
+            if ALARMS.key in own:
+                assert own[ALARMS.key] == inverter.profile.alarms.alarms(own)
+            if PROBLEM.key in own:
+                assert own[PROBLEM.key] == inverter.profile.alarms.has_fault(own)

@@ -10,16 +10,13 @@ draws from it.
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from ..points import Point, Quantity, Rhythm, Value, Visibility
 from .profiles.profile import OFFERED, SHOWN, UNITS
 
 DECIMALS: Final = 1
 """Of the sums: registers of powers and energies have tenths."""
-
-
-_NUMBER: Final = (int, float)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +62,14 @@ class Derivation:
     def add_to(self, values: dict[str, Value | None]) -> None:
         """Add the value, unless a part was not read. ``None``: a part is not available."""
         try:
-            found = [values[part] for part in self.parts]
+            numbers = tuple([values[part] for part in self.parts])
         except KeyError:
             return
-        numbers = tuple([value for value in found if isinstance(value, _NUMBER)])
         values[self.point.key] = (
-            round(self.formula.compute(numbers), DECIMALS)
-            if len(numbers) == len(self.parts)
-            else None
+            None
+            if None in numbers
+            # Formulas have no other parts than powers and energies.
+            else round(self.formula.compute(cast(tuple[float, ...], numbers)), DECIMALS)
         )
 
 

@@ -5,6 +5,7 @@ Words get into the image by polls (``inverter.py``) or by the records of a datal
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Final
 
 from ..modbus.decoder import Decoder, RareRecordDecoder, RecordDecoder, decode_known
@@ -64,6 +65,12 @@ _VOLTAGE_TOLD_BY: Final = (
 """Values of a battery that show in which scale its voltage is told."""
 
 _NUMBER: Final = (int, float)
+
+_STATUS: Final = "status"
+"""Tells of some families that there is a fault."""
+
+_MISSING: Final = object()
+"""Stands for a value that is not there; ``None`` is one."""
 
 type RowsByDevice = Mapping[str, tuple[Register, ...]]
 
@@ -131,6 +138,12 @@ class KnownInverter:
         alarms = self.profile.alarms
         self._fault_rows = self._registered(alarms.fault_rows)
         self._alarm_rows = self._registered(alarms.rows)
+        self._alarm_keys = (
+            *{*self._fault_rows, *self._alarm_rows, *self._registered((_STATUS,))},
+        )
+        """What alarms are told by."""
+        self._told_alarms: tuple[object, ...] | None = None
+        self._alarms: Mapping[str, Value | None] = {}
         self._derived = self._make_derivations()
         self._wanted: dict[frozenset[PointId], RowsByDevice] = {}
         self._decoders: dict[tuple[Register, ...], Decoder] = {}
@@ -346,17 +359,33 @@ class KnownInverter:
         for device, values in snapshot.items():
             for derivation in self._derived[device].values():
                 derivation.add_to(values)
-        alarms = self.profile.alarms
+        self._add_alarms(own)
+        return snapshot
+
+    def _add_alarms(self, own: dict[str, Value | None]) -> None:
+        """Add what is wrong. That hardly ever changes, so the last is remembered."""
+        told = (
+            *map(own.get, self._alarm_keys, repeat(_MISSING)),
+            # What is missing may be refused, by now or no longer.
+            len(self._lacking),
+        )
+        if told != self._told_alarms:
+            self._told_alarms, self._alarms = told, self._alarms_in(own)
+        own.update(self._alarms)
+
+    def _alarms_in(self, own: Mapping[str, Value | None]) -> dict[str, Value | None]:
+        """Return what is wrong, as far as the rows are known that tell it."""
+        alarms, found = self.profile.alarms, dict[str, Value | None]()
         knows_faults = self._knows(self._fault_rows, own)
         if self._knows(self._alarm_rows, own):
-            found = own[ALARMS.key] = alarms.alarms(own)
+            reported = found[ALARMS.key] = alarms.alarms(own)
             if knows_faults:
-                own[PROBLEM.key] = bool(found) and any(
-                    alarm.kind == AlarmKind.FAULT for alarm in found
+                found[PROBLEM.key] = any(
+                    alarm.kind == AlarmKind.FAULT for alarm in reported
                 )
         elif knows_faults:
-            own[PROBLEM.key] = alarms.has_fault(own)
-        return snapshot
+            found[PROBLEM.key] = alarms.has_fault(own)
+        return found
 
     @property
     def _lacking(self) -> Collection[str]:
@@ -519,6 +548,7 @@ class KnownInverter:
                     (row for row in known.values() if row.space is space), addresses
                 )
                 for device, known in self._rows.items()
+                if known
             }
         )
         if is_usual:

@@ -4,10 +4,11 @@ Facts: a recorded report of an off-grid model that claims 393 MW of a panel. Inv
 read by their stick over a serial line that the packet's checksum says nothing about.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from operator import itemgetter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import Final
 
+from ..modbus.expressions import function_of
 from ..points import Point, Quantity, Value, Visibility
 
 type Limits = Mapping[str, tuple[float, float]]
@@ -67,26 +68,19 @@ class Plausibility:
     def __init__(self, limits: Limits, keys: Collection[str]) -> None:
         """Hold values of ``keys`` against ``limits``."""
         self._limits = {key: span for key, span in limits.items() if key in keys}
-        alike: dict[tuple[float, float], list[str]] = {}
-        for key, span in self._limits.items():
-            alike.setdefault(span, []).append(key)
-        self._groups = [
-            # Twice the first, as a look-up of one alone gives no tuple.
-            (itemgetter(keys[0], *keys), *span)
-            for span, keys in alike.items()
-        ]
+        hold = " and ".join(
+            f"{low!r} <= values[{key!r}] <= {high!r}"
+            for key, (low, high) in self._limits.items()
+        )
+        self._hold: Callable[[Mapping[str, Value | None]], bool] = function_of(
+            "values", hold or "True", {}
+        )
 
     def impossible(self, values: Mapping[str, Value | None]) -> dict[str, str]:
         """Return the keys of values that cannot be true, with what they claim."""
-        try:
-            for numbers_of, low, high in self._groups:
-                numbers = numbers_of(values)
-                if min(numbers) < low or max(numbers) > high:
-                    break
-            else:
+        with suppress(KeyError, TypeError):  # something is not available: one by one
+            if self._hold(values):
                 return {}
-        except KeyError, TypeError:
-            pass  # something is not available: one by one
         return {
             key: f"{value:g} cannot be"
             for key, (low, high) in self._limits.items()

@@ -1,21 +1,17 @@
 """Decoding many rows at once."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
-from types import CodeType
 from typing import Final
 
 from ..points import Value
 from .codecs import Bits, Integer
+from .expressions import function_of
 from .image import RegisterImage, Space
 from .register import Register
 
 type _Names = dict[str, Callable[..., Value | None]]
 type _Place = Callable[[Register, int], str]
 """What an expression calls a word of a row, by its address."""
-
-EXPRESSIONS_KEPT: Final = 64
-"""Expressions whose code is kept for other devices: compiling one takes milliseconds."""
 
 _SPACES: Final[Mapping[Space, str]] = {Space.HOLDING: "holding", Space.INPUT: "inputs"}
 
@@ -106,19 +102,13 @@ def _made(
     rows = tuple(registers)
     names: _Names = {}
     values = "".join(f"{_expression(row, names, place)}, " for row in rows)
-    # It is made of nothing but the numbers and keys of our own tables.
-    made: Callable[..., dict[str, Value | None]] = eval(  # noqa: S307
-        # Keys beside values, as a display of so many of both is put together piecemeal.
-        _compiled(f"lambda {parameters}: dict(zip(keys, ({values})))"),
+    # Keys beside values, as a display of so many of both is put together piecemeal.
+    made: Callable[..., dict[str, Value | None]] = function_of(
+        parameters,
+        f"dict(zip(keys, ({values})))",
         {**names, "keys": tuple(row.key for row in rows)},
     )
     return made
-
-
-@lru_cache(maxsize=EXPRESSIONS_KEPT)
-def _compiled(expression: str) -> CodeType:
-    """Return the code of an expression: devices of one model share it."""
-    return compile(expression, "<rows>", "eval")
 
 
 def decode_known(

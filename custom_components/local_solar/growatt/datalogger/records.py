@@ -8,7 +8,7 @@ decades off, so times are told as they came, and only if they are any.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from math import isfinite
 from struct import Struct, error as StructError, pack
 from typing import Final, NamedTuple
@@ -53,6 +53,9 @@ MAX_GROUP_WORDS: Final = 1024
 """More than any logger sends in one group."""
 
 METER_WORDS: Final = 100
+
+SERIALS_KEPT: Final = 4096
+"""Fields whose serial numbers are remembered: each record has the same two again."""
 
 
 class RecordError(ValueError):
@@ -186,10 +189,15 @@ def serial_in(body: bytes, at: int, width: int) -> str:
     field = body[at : at + width]
     if len(field) != width:
         raise RecordError("the serial number is cut short")
-    field = field.rstrip(b"\0 ")
-    if not field.isalnum():
+    return _serial(field)
+
+
+@lru_cache(maxsize=SERIALS_KEPT)
+def _serial(field: bytes) -> str:
+    serial = field.rstrip(b"\0 ")
+    if not serial.isalnum():
         raise RecordError("there is no serial number")
-    return field.decode("ascii")
+    return serial.decode("ascii")
 
 
 @cache
