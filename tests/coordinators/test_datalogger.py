@@ -27,11 +27,7 @@ from custom_components.local_solar.coordinators.datalogger import (
 )
 from custom_components.local_solar.points import CONNECTED
 from homeassistant.config_entries import ConfigEntryState
-from homeassistant.const import (
-    EVENT_HOMEASSISTANT_STOP,
-    MATCH_ALL,
-    STATE_UNAVAILABLE,
-)
+from homeassistant.const import EVENT_HOMEASSISTANT_STOP, MATCH_ALL, STATE_UNAVAILABLE
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.event import async_track_state_change_event
@@ -39,13 +35,7 @@ from simulators.datalogger import parameters
 from simulators.datalogger.inverters import SimulatedInverter
 from simulators.datalogger.packets import Kind
 from simulators.datasets import Table
-from tests.common import (
-    TL_XH,
-    Link,
-    pass_time,
-    poll_all,
-    set_up as set_up_modbus,
-)
+from tests.common import TL_XH, Link, pass_time, poll_all, set_up as set_up_modbus
 from tests.datalogger_helpers import (
     BATTERY,
     HOST,

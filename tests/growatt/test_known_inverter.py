@@ -382,7 +382,13 @@ def test_alarms_follow_the_words_from_record_to_record(
     for at, fill in enumerate(fills):
         for word in (fill, fill & 1):
             blocks = tuple(
-                Block(first, tuple((word + place) % 5 * word & 0xFFFF for place in range(last - first + 1)))
+                Block(
+                    first,
+                    tuple(
+                        (word + place) % 5 * word & 0xFFFF
+                        for place in range(last - first + 1)
+                    ),
+                )
                 for first, last in PROFILES[family].groups[INPUT]
             )
             poll = inverter.take_in(INPUT, blocks, float(at))

@@ -190,7 +190,8 @@ def _hold_together(
     expected = _typed(decode_known(rows, image))
     assert _typed(Decoder(rows).decode(image)) == expected
     for decoder in (RecordDecoder, RareRecordDecoder):
-        assert _typed(decoder(rows, addresses).decode(words)) == expected
+        values, _ = decoder(rows, addresses).decode(words)
+        assert _typed(values) == expected
     return len(expected)
 
 
@@ -226,10 +227,31 @@ def test_records_of_every_map_have_values() -> None:
 def test_a_row_that_lies_in_a_record_in_part_is_left_out() -> None:
     rows = [make_row(1, U32, key="whole"), make_row(2, U32, key="half")]
     for decoder in (RecordDecoder, RareRecordDecoder):
-        assert decoder(rows, [1, 2]).decode([0, 7]) == {"whole": 7}
-        assert decoder(rows, []).decode([]) == {}
+        assert decoder(rows, [1, 2]).decode([0, 7])[0] == {"whole": 7}
+        assert decoder(rows, []).decode([])[0] == {}
         # Its words need not stand together.
-        assert decoder(rows, [3, 1, 2]).decode([9, 0, 7]) == {
+        assert decoder(rows, [3, 1, 2]).decode([9, 0, 7])[0] == {
             "whole": 7,
             "half": 7 << 16 | 9,
         }
+
+
+@given(st.lists(st.integers(0, 0xFFFF), min_size=3, max_size=3))
+def test_a_record_is_beyond_doubt_if_all_its_numbers_can_be(words: list[int]) -> None:
+    rows = [
+        make_row(1, key="small"),
+        make_row(2, S16, key="signed"),
+        make_row(3, key="free"),
+    ]
+    limits = {"small": (0, 100), "signed": (-5.0, 5.0), "elsewhere": (0, 1)}
+    values, is_beyond_doubt = RecordDecoder(rows, [1, 2, 3], limits).decode(words)
+    can_be = words[0] <= 100 and (words[1] <= 5 or words[1] >= 0xFFFB)
+    assert is_beyond_doubt is can_be
+    assert values["free"] == words[2]
+
+
+def test_a_number_that_is_not_available_leaves_a_doubt() -> None:
+    row = make_row(1, key="charge", sentinels=frozenset({0xFFFF}))
+    decoder = RecordDecoder([row], [1], {"charge": (0, 100)})
+    assert decoder.decode([50]) == ({"charge": 50}, True)
+    assert decoder.decode([0xFFFF]) == ({"charge": None}, False)

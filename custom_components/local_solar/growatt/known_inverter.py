@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Final
 
-from ..modbus.decoder import Decoder, RareRecordDecoder, RecordDecoder, decode_known
+from ..modbus.decoder import (
+    Decoder,
+    Limits,
+    RareRecordDecoder,
+    RecordDecoder,
+    decode_known,
+)
 from ..modbus.image import RegisterImage, Space
 from ..modbus.register import Register
 from ..points import (
@@ -32,7 +38,7 @@ from .derived import Derivation, derivations
 from .equipment import Equipment
 from .identify import HYBRIDS_AT_3000, Identification
 from .models import Certainty
-from .plausibility import Limits, Plausibility, limits_of
+from .plausibility import impossible, limits_of
 from .profiles.catalogue import profile_of
 from .profiles.profile import Part, Profile
 from .profiles.protocol_3 import FORBIDDEN
@@ -80,6 +86,9 @@ type Blocks = Sequence[tuple[int, Sequence[int]]]
 type _Shape = tuple[Space, tuple[tuple[int, int], ...]]
 """Of which registers records are: first addresses, each with a number of words."""
 
+type _Record = Mapping[str, RecordDecoder | RareRecordDecoder]
+"""What decodes records of one shape, by device."""
+
 type _Pending = tuple[Blocks, float]
 """Words that were reported, and when."""
 
@@ -102,20 +111,6 @@ class Poll:
     failed: Mapping[str, str] = field(default_factory=dict)
     unread: frozenset[PointId] = frozenset()
     """Counters in the snapshot that are of an earlier poll: not due this time."""
-
-
-@dataclass(slots=True)
-class _RecordShape:
-    """Records of the same registers: how they are decoded and what can be true, by device."""
-
-    decoders: Mapping[str, RecordDecoder | RareRecordDecoder]
-    plausibility: Mapping[str, Plausibility] = field(default_factory=dict)
-
-    def decode(self, words: Sequence[int]) -> dict[str, dict[str, Value | None]]:
-        """Return the values in the words of a record."""
-        return {
-            device: decoder.decode(words) for device, decoder in self.decoders.items()
-        }
 
 
 class KnownInverter:
@@ -147,7 +142,7 @@ class KnownInverter:
         self._derived = self._make_derivations()
         self._wanted: dict[frozenset[PointId], RowsByDevice] = {}
         self._decoders: dict[tuple[Register, ...], Decoder] = {}
-        self._records: dict[_Shape, _RecordShape] = {}
+        self._records: dict[_Shape, _Record] = {}
         self._pending: dict[_Shape, _Pending] = {}
         self._sums_strings = False
         self.devices: tuple[Device, ...] = tuple(self._make_devices())
@@ -504,32 +499,33 @@ class KnownInverter:
         if not any(words):
             return Poll(asleep="it reports nothing but zeros")
         shape = space, tuple([(first, len(found)) for first, found in blocks])
-        record = self._record(shape)
-        snapshot = self._completed(record.decode(words))
-        wrong = self._impossible(record, snapshot)
+        snapshot, wrong = self._decoded(self._record(shape), words)
         if wrong and len(wrong.keys() & self._shown) > 1:
             return Poll(failed=wrong)
         if not keep:
             return Poll(snapshot=_without(snapshot, wrong), failed=wrong)
         self._keep(shape, blocks, at)
         if self._voltage_contradicted(snapshot.get(self.battery_id, {})):
-            snapshot = self._completed(self._record(shape).decode(words))
+            snapshot, wrong = self._decoded(self._record(shape), words)
         return Poll(snapshot=_without(snapshot, wrong), failed=wrong)
 
-    def _impossible(self, record: _RecordShape, snapshot: Snapshot) -> dict[str, str]:
-        """Return the keys of values that cannot be true, with what they claim."""
-        if not record.plausibility:
-            record.plausibility = {
-                device: Plausibility(self._limits.get(device, {}), values)
-                for device, values in snapshot.items()
-            }
+    def _decoded(
+        self, record: _Record, words: Sequence[int]
+    ) -> tuple[dict[str, dict[str, Value | None]], dict[str, str]]:
+        """Return the values in words, and those that cannot be with what they claim."""
+        snapshot: dict[str, dict[str, Value | None]] = {}
+        is_beyond_doubt = True
+        for device, decoder in record.items():
+            snapshot[device], can_be = decoder.decode(words)
+            is_beyond_doubt &= can_be
+        self._completed(snapshot)
         wrong: dict[str, str] = {}
-        for device, values in snapshot.items():
-            if found := record.plausibility[device].impossible(values):
-                wrong |= found
-        return wrong
+        if not is_beyond_doubt:
+            for device, values in snapshot.items():
+                wrong |= impossible(values, self._limits.get(device, {}))
+        return snapshot, wrong
 
-    def _record(self, shape: _Shape) -> _RecordShape:
+    def _record(self, shape: _Shape) -> _Record:
         """Return what is known of records of a shape."""
         if (record := self._records.get(shape)) is not None:
             return record
@@ -542,15 +538,15 @@ class KnownInverter:
             for first, count in places
             for address in range(first, first + count)
         ]
-        record = _RecordShape(
-            {
-                device: make(
-                    (row for row in known.values() if row.space is space), addresses
-                )
-                for device, known in self._rows.items()
-                if known
-            }
-        )
+        record = {
+            device: make(
+                (row for row in known.values() if row.space is space),
+                addresses,
+                self._limits.get(device, {}),
+            )
+            for device, known in self._rows.items()
+            if known
+        }
         if is_usual:
             self._records[shape] = record
         return record

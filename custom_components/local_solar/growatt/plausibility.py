@@ -4,15 +4,11 @@ Facts: a recorded report of an off-grid model that claims 393 MW of a panel. Inv
 read by their stick over a serial line that the packet's checksum says nothing about.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from ..modbus.expressions import function_of
+from ..modbus.decoder import Limits
 from ..points import Point, Quantity, Value, Visibility
-
-type Limits = Mapping[str, tuple[float, float]]
-"""Key -> least and greatest value."""
 
 UNKNOWN_POWER: Final = 250_000.0
 """VA that an inverter is taken for whose rated power is not known: the largest of the maker."""
@@ -62,28 +58,10 @@ def limits_of(points: Iterable[Point], rated_power: float | None) -> Limits:
     }
 
 
-class Plausibility:
-    """What can be true of values that always come with the same keys."""
-
-    def __init__(self, limits: Limits, keys: Collection[str]) -> None:
-        """Hold values of ``keys`` against ``limits``."""
-        self._limits = {key: span for key, span in limits.items() if key in keys}
-        hold = " and ".join(
-            f"{low!r} <= values[{key!r}] <= {high!r}"
-            for key, (low, high) in self._limits.items()
-        )
-        self._hold: Callable[[Mapping[str, Value | None]], bool] = function_of(
-            "values", hold or "True", {}
-        )
-
-    def impossible(self, values: Mapping[str, Value | None]) -> dict[str, str]:
-        """Return the keys of values that cannot be true, with what they claim."""
-        with suppress(KeyError, TypeError):  # something is not available: one by one
-            if self._hold(values):
-                return {}
-        return {
-            key: f"{value:g} cannot be"
-            for key, (low, high) in self._limits.items()
-            if isinstance(value := values.get(key), _NUMBER)
-            and not low <= value <= high
-        }
+def impossible(values: Mapping[str, Value | None], limits: Limits) -> dict[str, str]:
+    """Return the keys of values that cannot be true, with what they claim."""
+    return {
+        key: f"{value:g} cannot be"
+        for key, (low, high) in limits.items()
+        if isinstance(value := values.get(key), _NUMBER) and not low <= value <= high
+    }

@@ -13,6 +13,11 @@ type _Names = dict[str, Callable[..., Value | None]]
 type _Place = Callable[[Register, int], str]
 """What an expression calls a word of a row, by its address."""
 
+type Limits = Mapping[str, tuple[float, float]]
+"""Key -> least and greatest value."""
+
+_NO_LIMITS: Final[Limits] = {}
+
 _SPACES: Final[Mapping[Space, str]] = {Space.HOLDING: "holding", Space.INPUT: "inputs"}
 
 
@@ -26,7 +31,8 @@ class Decoder:
     def __init__(self, registers: Iterable[Register]) -> None:
         """Make the expression."""
         self.registers: Final = tuple(registers)
-        self._decode = _made(
+        self._keys = tuple(row.key for row in self.registers)
+        self._values = _values_of(
             "holding, inputs",
             self.registers,
             lambda row, address: f"{_SPACES[row.space]}[{address}]",
@@ -35,48 +41,75 @@ class Decoder:
     def decode(self, image: RegisterImage) -> dict[str, Value | None]:
         """Return key -> value for every row whose words the image knows."""
         try:
-            return self._decode(image.words[Space.HOLDING], image.words[Space.INPUT])
+            values = self._values(image.words[Space.HOLDING], image.words[Space.INPUT])
         except KeyError:
             return decode_known(self.registers, image)
+        return dict(zip(self._keys, values, strict=True))
 
 
 class RecordDecoder:
     """Decodes records that are always of the same registers."""
 
-    def __init__(self, registers: Iterable[Register], addresses: Sequence[int]) -> None:
-        """Make the expression for the rows that lie in a record as a whole.
+    def __init__(
+        self,
+        registers: Iterable[Register],
+        addresses: Sequence[int],
+        limits: Limits = _NO_LIMITS,
+    ) -> None:
+        """Make the expressions for the rows that lie in a record as a whole.
 
-        ``addresses`` are those of the words of a record, in their order.
+        ``addresses`` are those of the words of a record, in their order, ``limits`` the
+        least and greatest that numbers can truly be, by key.
         """
         places = _places(addresses)
-        self._decode = _made(
-            "words",
-            _rows_within(registers, places),
-            lambda _, address: f"words[{places[address]}]",
+        rows = _rows_within(registers, places)
+        self._keys = tuple(row.key for row in rows)
+        self._values = _values_of(
+            "words", rows, lambda _, address: f"words[{places[address]}]"
+        )
+        self._can_be: Callable[[Sequence[Value | None]], bool] = function_of(
+            "values",
+            " and ".join(
+                f"{limits[key][0]!r} <= values[{place}] <= {limits[key][1]!r}"
+                for place, key in enumerate(self._keys)
+                if key in limits
+            )
+            or "True",
+            {},
         )
 
-    def decode(self, words: Sequence[int]) -> dict[str, Value | None]:
-        """Return key -> value of all rows."""
-        return self._decode(words)
+    def decode(self, words: Sequence[int]) -> tuple[dict[str, Value | None], bool]:
+        """Return key -> value of all rows, and whether there is no doubt about any."""
+        values = self._values(words)
+        try:
+            can_be = self._can_be(values)
+        except TypeError:  # something is not available
+            can_be = False
+        return dict(zip(self._keys, values, strict=True)), can_be
 
 
 class RareRecordDecoder:
     """Does the same row by row: slower, but made at once."""
 
-    def __init__(self, registers: Iterable[Register], addresses: Sequence[int]) -> None:
-        """Take the same as ``RecordDecoder``."""
+    def __init__(
+        self,
+        registers: Iterable[Register],
+        addresses: Sequence[int],
+        limits: Limits = _NO_LIMITS,
+    ) -> None:
+        """Take the same as ``RecordDecoder``; what can be is left to who asks."""
         self._places = _places(addresses)
         self._rows = _rows_within(registers, self._places)
 
-    def decode(self, words: Sequence[int]) -> dict[str, Value | None]:
-        """Return key -> value of all rows."""
+    def decode(self, words: Sequence[int]) -> tuple[dict[str, Value | None], bool]:
+        """Return key -> value of all rows, and no certainty about any."""
         places = self._places
         return {
             row.key: row.decode(
                 [words[places[address]] for address in range(row.address, row.end)]
             )
             for row in self._rows
-        }
+        }, False
 
 
 def _places(addresses: Sequence[int]) -> Mapping[int, int]:
@@ -95,18 +128,14 @@ def _rows_within(
     ]
 
 
-def _made(
-    parameters: str, registers: Iterable[Register], place: _Place
-) -> Callable[..., dict[str, Value | None]]:
-    """Return a function that gives the values of rows."""
-    rows = tuple(registers)
+def _values_of(
+    parameters: str, rows: Iterable[Register], place: _Place
+) -> Callable[..., tuple[Value | None, ...]]:
+    """Return a function that gives the values of rows, in their order."""
     names: _Names = {}
     values = "".join(f"{_expression(row, names, place)}, " for row in rows)
-    # Keys beside values, as a display of so many of both is put together piecemeal.
-    made: Callable[..., dict[str, Value | None]] = function_of(
-        parameters,
-        f"dict(zip(keys, ({values})))",
-        {**names, "keys": tuple(row.key for row in rows)},
+    made: Callable[..., tuple[Value | None, ...]] = function_of(
+        parameters, f"({values})", names
     )
     return made
 

@@ -427,6 +427,7 @@ def _kinds(protocol: Protocol) -> list[tuple[Packet, Record]]:
     text = b"233.1,-7,0.5"
     common: dict[str, Any] = {"logger": LOGGER, "unit": 1}
     at = datetime(2026, 11, 21, 15, 40, 7)
+    clock = bytes((26, 11, 21, 15, 40, 7))
     return [
         *(
             (
@@ -436,7 +437,7 @@ def _kinds(protocol: Protocol) -> list[tuple[Packet, Record]]:
                     LOGGER,
                     INVERTER,
                     2,
-                    at if protocol.has_time else None,
+                    clock if protocol.has_time else b"",
                     HOLDING if kind == Type.ANNOUNCE else INPUT,
                     (Block(3000, (1, 2)), Block(3125, (3,))),
                 ),

@@ -135,8 +135,7 @@ def parse(raw: bytes, header: tuple[int, int, int, int, int]) -> Packet:
     protocol = PROTOCOLS[number]
     if not protocol.is_masked:
         return Packet(transaction, protocol, unit, kind, raw[HEADER_BYTES:], raw)
-    told = raw[-CHECKSUM_BYTES:]
-    is_intact = crc16(raw[:-CHECKSUM_BYTES]) == told[0] << 8 | told[1]
+    is_intact = crc16(raw[:-CHECKSUM_BYTES]) == raw[-2] << 8 | raw[-1]
     body = masked(raw[HEADER_BYTES:-CHECKSUM_BYTES])
     return Packet(transaction, protocol, unit, kind, body, raw, is_intact)
 

@@ -79,10 +79,15 @@ class RegisterRecord(NamedTuple):
     logger: str
     inverter: str
     unit: int
-    at: datetime | None
-    """By the logger's clock, ``None`` if it tells no time."""
+    clock: bytes
+    """What the logger's clock showed: year, month, day, hour, minute, second."""
     space: Space
     blocks: tuple[Block, ...]
+
+    @property
+    def at(self) -> datetime | None:
+        """The time by the logger's clock, ``None`` if it tells none."""
+        return _time(self.clock, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,10 +214,10 @@ def _register_record(packet: Packet, space: Space) -> RegisterRecord:
     body, protocol = packet.body, packet.protocol
     width = protocol.serial_bytes
     offset = 2 * width
-    at = None
+    clock = b""
     try:
         if protocol.has_time:
-            at = _time(body, offset)
+            clock = body[offset : offset + _TIME_BYTES]
             offset += _TIME_BYTES
         groups = body[offset]
         offset += 1
@@ -234,7 +239,7 @@ def _register_record(packet: Packet, space: Space) -> RegisterRecord:
         serial_in(body, 0, width),
         serial_in(body, width, width),
         packet.unit,
-        at,
+        clock,
         space,
         tuple(blocks),
     )
