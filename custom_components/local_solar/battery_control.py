@@ -183,6 +183,13 @@ class BatteryControl:
         else:
             self._report_if_nobody_can_end_it()
 
+    def is_of(self, device: str) -> bool:
+        """Return whether the battery is a device's: an entry may have several inverters."""
+        drivers = self._owner.drivers()
+        return self._device is None or (
+            device in drivers and drivers[device] is drivers.get(self._device)
+        )
+
     @property
     def until(self) -> datetime | None:
         """When the command ends that is in force, ``None`` if there is none."""

@@ -198,7 +198,8 @@ class _Call:
     @property
     def battery_control(self) -> BatteryControl:
         """The commands to the battery. Raises ``ServiceValidationError`` if it takes none."""
-        if (control := self.coordinator.battery_control) is None:
+        control = self.coordinator.battery_control
+        if control is None or not control.is_of(self.device):
             raise ServiceValidationError(
                 translation_domain=DOMAIN,
                 translation_key="no_battery_control",
