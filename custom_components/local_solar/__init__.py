@@ -34,7 +34,7 @@ from .const import (
     KIND_OUTBACK,
 )
 from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator
-from .coordinators.datalogger import DataloggerCoordinator
+from .coordinators.datalogger import DataloggerCoordinator, forget_issues
 from .coordinators.growatt import GrowattCoordinator
 from .coordinators.hoymiles import HoymilesCoordinator, silent_dtu_issue
 from .coordinators.outback import OutBackCoordinator
@@ -105,6 +105,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: LocalSolarConfigEntry) 
     await _async_release_battery(hass, entry)
     for issue in (wrong_device_issue(entry), silent_dtu_issue(entry)):
         ir.async_delete_issue(hass, DOMAIN, issue)
+    forget_issues(hass, entry)
     await ledger_store(hass, entry).async_remove()
 
 

@@ -57,7 +57,7 @@ from ..growatt.datalogger.points import PARAMETERS
 from ..growatt.datalogger.policy import Policy, Verdict
 from ..growatt.datalogger.records import Parameter, read_parameters
 from ..growatt.datalogger.relay import Cloud
-from ..growatt.datalogger.server import Server
+from ..growatt.datalogger.server import Server, why_not
 from ..growatt.datalogger.settings import SETTINGS, LoggerSettings, value_of
 from ..growatt.datalogger.stored import inverters_in, restore, to_json
 from ..growatt.masking import mask_text
@@ -149,6 +149,7 @@ class DataloggerCoordinator(LocalSolarCoordinator):
     async def _async_setup(self) -> None:
         """Listen, until the entry is unloaded."""
         entry = self.config_entry
+        ir.async_delete_issue(self.hass, DOMAIN, loop_issue(entry))
         try:
             await self.server.start(entry.data[CONF_HOST], entry.data[CONF_PORT])
         except OSError as err:
@@ -157,7 +158,7 @@ class DataloggerCoordinator(LocalSolarCoordinator):
                 translation_key="cannot_listen",
                 translation_placeholders={
                     "address": self.address,
-                    "error": err.strerror or str(err),
+                    "error": why_not(err),
                 },
             ) from err
         entry.async_on_unload(self._async_stop)
@@ -241,6 +242,7 @@ class DataloggerCoordinator(LocalSolarCoordinator):
         for logger in list(fleet.loggers.values()):
             if logger_id(logger.serial) == device and logger.session is None:
                 del fleet.loggers[logger.serial]
+                self._commands.pop(logger.serial, None)
                 break
         else:
             inverter, meter = fleet.inverters.get(device), fleet.meters.get(device)
@@ -250,9 +252,21 @@ class DataloggerCoordinator(LocalSolarCoordinator):
                 return False
             fleet.inverters.pop(device, None)
             fleet.meters.pop(device, None)
+        self._forget_drivers(device)
         self.set_devices(self._all_devices())
         self._save()
         return True
+
+    def _forget_drivers(self, device: str) -> None:
+        """Forget what writes to a device: if it comes back, it is reached anew."""
+        self._pause.pop(device, None)
+        if (settings := self._settings.pop(device, None)) is not None:
+            settings.stop_watching()
+        self._drivers = {
+            other: driver
+            for other, driver in self._drivers.items()
+            if other != device and driver is not settings
+        }
 
     # -- what the fleet reports ---------------------------------------------------
 
@@ -558,8 +572,10 @@ class DataloggerCoordinator(LocalSolarCoordinator):
             raise self.read_failed(place, GoneError("it is not connected"))
         try:
             answer = await logger.session.commands.run(read_parameters(number, number))
-        except (NoAnswerError, GoneError) as err:
+        except NoAnswerError as err:
             raise self.read_failed(place, err) from err
+        except GoneError as err:
+            raise self.read_failed(place, GoneError("it hung up")) from err
         if not isinstance(answer, Parameter):
             raise self.read_failed(place, ValueError("another answer came"))
         return ParameterReading(number=number, text=answer.text)
@@ -631,6 +647,15 @@ def _cloud(entry: LocalSolarConfigEntry) -> Cloud:
 def encrypted_issue(entry: LocalSolarConfigEntry, serial: str) -> str:
     """Return the id of the issue that a logger cannot be understood."""
     return f"encrypted_{entry.entry_id}_{serial}"
+
+
+@callback
+def forget_issues(hass: HomeAssistant, entry: LocalSolarConfigEntry) -> None:
+    """Take back what was said of the loggers of an entry that is deleted."""
+    for domain, issue in list(ir.async_get(hass).issues):
+        if domain == DOMAIN and issue.startswith(encrypted_issue(entry, "")):
+            ir.async_delete_issue(hass, DOMAIN, issue)
+    ir.async_delete_issue(hass, DOMAIN, loop_issue(entry))
 
 
 def loop_issue(entry: LocalSolarConfigEntry) -> str:

@@ -37,7 +37,7 @@ from ..const import (
     MODE_STAND_ALONE,
     MODE_WITH_CLOUD,
 )
-from ..growatt.datalogger.server import PORT
+from ..growatt.datalogger.server import PORT, why_not
 from .modbus_link import SECTION_MORE, number
 from .write_access import choice
 
@@ -46,6 +46,7 @@ CLOUD_HOST: Final = "server.growatt.com"
 
 LOOPBACK: Final = "127.0.0.1"
 EVERYWHERE: Final = "0.0.0.0"
+ANY_PORT: Final = 0
 
 TITLE: Final = "Growatt datalogger server"
 
@@ -80,14 +81,14 @@ class DataloggerFlow(ConfigFlow):
             if entry is None:
                 self._async_abort_entries_match({CONF_KIND: KIND_DATALOGGER, **address})
             errors = _errors(data)
-            if not errors and not _listens_there(entry, address):
+            if not errors:
                 try:
-                    await _async_try(**address)
+                    await _async_try(data[CONF_HOST], _port_to_try(entry, data))
                 except OSError as err:
                     errors["base"] = "cannot_listen"
                     placeholders = {
                         "address": f"{data[CONF_HOST]}:{data[CONF_PORT]}",
-                        "error": err.strerror or str(err),
+                        "error": why_not(err),
                     }
             if not errors:
                 return await self._async_finish_datalogger(data, entry)
@@ -184,19 +185,24 @@ def _errors(data: Mapping[str, Any]) -> dict[str, str]:
     return {}
 
 
-def _listens_there(entry: ConfigEntry | None, address: Mapping[str, Any]) -> bool:
-    """Return whether the entry itself holds the port that would be tried."""
-    return (
-        entry is not None
-        and entry.state is ConfigEntryState.LOADED
-        and entry.data[CONF_PORT] == address[CONF_PORT]
-    )
+def _port_to_try(entry: ConfigEntry | None, data: Mapping[str, Any]) -> int:
+    """Return the port that is wanted, or any that is free if the entry itself holds it."""
+    port: int = data[CONF_PORT]
+    if entry is None or entry.state is not ConfigEntryState.LOADED:
+        return port
+    return ANY_PORT if entry.data[CONF_PORT] == port else port
 
 
 async def _async_try(host: str, port: int) -> None:
     """Listen for a moment. Raises ``OSError`` if that cannot be."""
-    server = await asyncio.get_running_loop().create_server(
-        asyncio.Protocol, host, port
-    )
+    if not host:
+        # It would be taken for all addresses.
+        raise OSError(0, "no address is given")
+    try:
+        server = await asyncio.get_running_loop().create_server(
+            asyncio.Protocol, host, port
+        )
+    except UnicodeError as err:
+        raise OSError(0, "that is no address") from err
     server.close()
     await server.wait_closed()

@@ -98,7 +98,9 @@ def _inverter_devices(inverter: ReportedInverter) -> Iterator[Device]:
 
 def _meter_device(fleet: Fleet, meter: ReportedMeter) -> Device:
     behind = fleet.inverters.get(meter.inverter or "")
-    is_shown = behind is not None and behind.inverter is not None
+    is_shown = (
+        behind is not None and behind.inverter is not None and not behind.is_elsewhere
+    )
     via = meter.inverter if is_shown else logger_id(meter.logger)
     return Device(
         identity=DeviceIdentity(
