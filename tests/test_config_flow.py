@@ -15,7 +15,7 @@ WAYS = ["growatt_tcp", "growatt_rtu_tcp", "growatt_serial"]
 async def test_menu_offers_all_that_can_be_added(hass: HomeAssistant) -> None:
     result = await start(hass)
     assert result["type"] is FlowResultType.MENU
-    assert result["menu_options"] == [*WAYS, "hoymiles", "outback"]
+    assert result["menu_options"] == [*WAYS, "datalogger", "hoymiles", "outback"]
 
 
 async def test_menu_offers_the_same_bus_when_there_is_one(
@@ -23,7 +23,13 @@ async def test_menu_offers_the_same_bus_when_there_is_one(
 ) -> None:
     await make_entry(hass, link.units[1])
     result = await start(hass)
-    assert result["menu_options"] == [*WAYS, "growatt_same_link", "hoymiles", "outback"]
+    assert result["menu_options"] == [
+        *WAYS,
+        "growatt_same_link",
+        "datalogger",
+        "hoymiles",
+        "outback",
+    ]
 
 
 async def test_menu_for_a_move_offers_no_other_inverters_bus(

@@ -19,19 +19,28 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 import yaml
 
 from custom_components.local_solar.const import (
+    CONF_ALLOWED,
+    CONF_CLOUD_HOST,
+    CONF_CLOUD_PORT,
     CONF_IDENTIFICATION,
     CONF_INVENTORY,
     CONF_KIND,
     CONF_LINK,
+    CONF_MODE,
     CONF_UNIT_ID,
     CONF_WRITE_ACCESS,
     DOMAIN,
+    KIND_DATALOGGER,
     KIND_GROWATT,
     KIND_HOYMILES,
     KIND_OUTBACK,
+    MODE_WITH_CLOUD,
     WRITE_CONFIRM,
 )
 from custom_components.local_solar.coordinators.outback import ERROR_TEXTS
+from custom_components.local_solar.growatt.datalogger.devices import (
+    every_point as datalogger_points,
+)
 from custom_components.local_solar.growatt.identify import Identification
 from custom_components.local_solar.growatt.known_inverter import SYNC_CLOCK
 from custom_components.local_solar.growatt.models import Family
@@ -50,6 +59,7 @@ from custom_components.local_solar.points import (
     CONNECTED,
     PROBLEM,
     Point,
+    Quantity,
     Visibility,
 )
 from custom_components.local_solar.quantities import platform, presentation
@@ -226,11 +236,18 @@ def passed_to(source: Source, name: ast.Name) -> Iterator[tuple[Source, ast.expr
     full_name = f"{PACKAGE}.{source.name}.{function.name}"
     parameters = [argument.arg for argument in function.args.args]
     place = parameters.index(name.id) if name.id in parameters else None
-    if place is not None and parameters[0] == "self":
+    is_method = parameters[:1] == ["self"]
+    if place is not None and is_method:
         place -= 1
     for other, call, called in calls():
-        if called != function.name or (
-            other is not source and full_name not in other.imports()
+        if called != function.name:
+            continue
+        # A method is not imported, but its class is.
+        if other is not source and not any(
+            imported.startswith(f"{PACKAGE}.{source.name}.")
+            if is_method
+            else imported == full_name
+            for imported in other.imports()
         ):
             continue
         if place is not None and place < len(call.args):
@@ -407,7 +424,13 @@ def points() -> list[Point]:
     derived = (CONNECTED, PROBLEM, ALARMS, SYNC_CLOCK, COMMANDED_UNTIL)
     return [
         point
-        for point in (*rows, *derived, *every_point(), *outback_points())
+        for point in (
+            *rows,
+            *derived,
+            *every_point(),
+            *outback_points(),
+            *datalogger_points(),
+        )
         if point.visibility is not Visibility.RAW
     ]
 
@@ -427,18 +450,28 @@ def test_every_entity_has_a_name_and_a_text_for_each_state() -> None:
         texts = part(ENGLISH, "entity", shown, point.translation_key)
         assert texts.get("name"), point.key
         assert placeholders(texts["name"]) == ({"n"} if point.index else set())
-        assert set(point.options) <= set(texts.get("state", ())), point.key
+        assert set(point.options) <= states_in(texts, point), point.key
+
+
+def states_in(texts: Texts, point: Point) -> set[str]:
+    """Return what the texts have a word for: states, or what an event may be."""
+    if point.quantity is Quantity.OCCURRENCES:
+        texts = part(texts, "state_attributes", "event_type")
+    return set(texts.get("state", ()))
 
 
 def test_every_text_of_an_entity_is_of_a_point() -> None:
     options: dict[tuple[str, str], set[str]] = {}
+    told: dict[tuple[str, str], set[str]] = {}
     for shown, point in shown_points():
         name = shown.value, point.translation_key
+        texts = part(ENGLISH, "entity", *name)
         options.setdefault(name, set()).update(point.options)
-    for domain, entities in ENGLISH["entity"].items():
-        for key, texts in entities.items():
-            assert (domain, key) in options
-            assert set(texts.get("state", ())) == options[domain, key]
+        told.setdefault(name, set()).update(states_in(texts, point))
+    assert told == options
+    assert {
+        (domain, key) for domain, keys in ENGLISH["entity"].items() for key in keys
+    } == options.keys()
 
 
 def test_last_events_are_told_in_the_words_of_the_table() -> None:
@@ -524,7 +557,7 @@ def test_every_kind_of_device_has_a_name_and_no_other() -> None:
         assert placeholders(texts["name"]) <= given, kind
         # What there may be several of by the same name is told apart by its number.
         assert ("serial_number" in placeholders(texts["name"])) is (
-            kind == "numbered_inverter"
+            kind in ("numbered_inverter", "datalogger")
         )
         assert ("port" in placeholders(texts["name"])) is (kind in behind)
 
@@ -707,6 +740,26 @@ def make_gateway_entry(hass: HomeAssistant) -> MockConfigEntry:
     return entry
 
 
+@pytest.fixture(name="listener")
+def make_listener_entry(hass: HomeAssistant) -> MockConfigEntry:
+    """An entry that listens to dataloggers and passes on what they report, not set up."""
+    entry = MockConfigEntry(
+        domain=DOMAIN,
+        data={
+            CONF_KIND: KIND_DATALOGGER,
+            "host": "192.0.2.1",
+            "port": 5279,
+            CONF_MODE: MODE_WITH_CLOUD,
+            CONF_CLOUD_HOST: "cloud",
+            CONF_CLOUD_PORT: 5279,
+            CONF_ALLOWED: [],
+            CONF_INVENTORY: {},
+        },
+    )
+    entry.add_to_hass(hass)
+    return entry
+
+
 async def test_menus_and_forms_to_add_an_entry_have_all_their_texts(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
@@ -723,8 +776,9 @@ async def test_menus_and_forms_to_change_an_entry_have_all_their_texts(
     entry: MockConfigEntry,
     dtu: MockConfigEntry,
     gateway: MockConfigEntry,
+    listener: MockConfigEntry,
 ) -> None:
-    for changed in (entry, dtu, gateway):
+    for changed in (entry, dtu, gateway, listener):
 
         async def start(changed: MockConfigEntry = changed) -> FlowResult:
             result: FlowResult = await changed.start_reconfigure_flow(hass)
@@ -738,11 +792,12 @@ async def test_options_have_all_their_texts(
     entry: MockConfigEntry,
     dtu: MockConfigEntry,
     gateway: MockConfigEntry,
+    listener: MockConfigEntry,
 ) -> None:
     flow = hass.config_entries.options
     step = ENGLISH["options"]["step"]["init"]
     shown: set[str] = set()
-    for changed in (entry, dtu, gateway):
+    for changed in (entry, dtu, gateway, listener):
         result = await flow.async_init(changed.entry_id)
         assert result["step_id"] == "init"
         assert placeholders(step["title"], step.get("description", "")) == set()
@@ -761,10 +816,11 @@ async def test_the_acknowledgement_has_all_its_texts(
     entry: MockConfigEntry,
     dtu: MockConfigEntry,
     gateway: MockConfigEntry,
+    listener: MockConfigEntry,
 ) -> None:
     flow = hass.config_entries.options
     step = ENGLISH["options"]["step"]["acknowledge"]
-    for changed in (entry, dtu, gateway):
+    for changed in (entry, dtu, gateway, listener):
         result = await flow.async_init(changed.entry_id)
         result = await flow.async_configure(
             result["flow_id"], {CONF_WRITE_ACCESS: WRITE_CONFIRM}
