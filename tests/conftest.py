@@ -19,6 +19,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr
 
 from .common import HOST, TL_XH, Link, Network
+from .datalogger_helpers import prompt
 from .writing_helpers import Writable, add_unit, at_once, device_of, set_up_writable
 
 # How long an example takes says nothing on a busy computer.
@@ -127,4 +128,14 @@ def no_pauses() -> Iterator[None]:
 def unrationed() -> Iterator[None]:
     """Let flash be written again at once."""
     with patch("custom_components.local_solar.write_budget.SPACING", timedelta()):
+        yield
+
+
+# -- dataloggers that are simulated ------------------------------------------------------
+
+
+@pytest.fixture
+def prompt_sessions() -> Iterator[None]:
+    """Leave no pauses between what loggers are told."""
+    with prompt():
         yield

@@ -1,9 +1,11 @@
 """A listener in Home Assistant, and simulated dataloggers that report to it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+import math
 from typing import Any, Final
+from unittest.mock import patch
 
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
@@ -22,13 +24,16 @@ from custom_components.local_solar.const import (
     WRITE_CONFIRM,
 )
 from custom_components.local_solar.coordinators.datalogger import DataloggerCoordinator
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, State
+from homeassistant.helpers import device_registry as dr, entity_registry as er
 from simulators.datalogger.inverters import SimulatedInverter
 from simulators.datalogger.stick import EAGER, SimulatedStick
 
 HOST: Final = "127.0.0.1"
 LOGGER: Final = "XGD0SIM001"
+LOGGER_ID: Final = f"datalogger_{LOGGER}"
 INVERTER: Final = "SNL0CE1234"
+BATTERY: Final = f"{INVERTER}_battery"
 TIMEOUT: Final = 10.0
 
 
@@ -101,7 +106,9 @@ async def reporting(
     """Run a stick whose inverters have become known, and have been shown."""
     stick = make_stick(entry, **kwargs)
     async with stick:
-        await until_known(hass, entry, [each.serial for each in stick.inverters.values()])
+        await until_known(
+            hass, entry, [each.serial for each in stick.inverters.values()]
+        )
         yield stick
 
 
@@ -133,3 +140,107 @@ async def until(
                 changed.clear()
     finally:
         stop()
+
+
+@contextmanager
+def prompt() -> Iterator[None]:
+    """Leave no pauses between what loggers are told, and let them be silent for long."""
+    package = "custom_components.local_solar.growatt.datalogger"
+    with (
+        patch(f"{package}.server.IDLE", math.inf),
+        patch(f"{package}.session.CLOCK_AFTER", 0.0),
+        patch(f"{package}.session.ASK_AFTER", 0.0),
+        patch(f"{package}.commands.SPACING", 0.0),
+    ):
+        yield
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Wait for an answer that does not come no longer than a test can."""
+    package = "custom_components.local_solar.growatt.datalogger.commands"
+    with (
+        patch(f"{package}.INVERTER_TIMEOUT", 0.05),
+        patch(f"{package}.LOGGER_TIMEOUT", 0.05),
+    ):
+        yield
+
+
+async def soon(is_true: Callable[[], object]) -> None:
+    """Wait until something is true that nobody tells of."""
+    async with asyncio.timeout(TIMEOUT):
+        while not is_true():
+            await asyncio.sleep(0)
+
+
+async def report(
+    hass: HomeAssistant, entry: MockConfigEntry, stick: SimulatedStick
+) -> None:
+    """Let a stick report now, and wait until all of that has arrived."""
+    logger = coordinator_of(entry).fleet.loggers[stick.serial]
+    before = logger.records
+    entries = stick.report()
+    await soon(
+        lambda: (
+            logger.records >= before + len(entries)
+            and all(entry.is_acknowledged for entry in entries)
+        )
+    )
+    await hass.async_block_till_done()
+
+
+async def poll(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """Poll now, and let what follows from that happen."""
+    await coordinator_of(entry).async_refresh()
+    await hass.async_block_till_done(wait_background_tasks=True)
+
+
+# -- what the owner sees --------------------------------------------------------------
+
+
+def entity_id_of(hass: HomeAssistant, device: str, key: str) -> str:
+    """Return the entity id of a point, whatever shows it."""
+    (entity_id,) = (
+        entity.entity_id
+        for entity in er.async_get(hass).entities.values()
+        if entity.platform == DOMAIN and entity.unique_id == f"{device}_{key}"
+    )
+    return entity_id
+
+
+def state_of(hass: HomeAssistant, device: str, key: str) -> State:
+    """Return the state of a point's entity."""
+    state = hass.states.get(entity_id_of(hass, device, key))
+    assert state is not None
+    return state
+
+
+def states(hass: HomeAssistant, device: str) -> dict[str, str]:
+    """Return the states of a device's entities, by key."""
+    return {
+        entity.unique_id.removeprefix(f"{device}_"): state.state
+        for entity in er.async_get(hass).entities.values()
+        if entity.platform == DOMAIN and entity.unique_id.startswith(f"{device}_")
+        if (state := hass.states.get(entity.entity_id)) is not None
+    }
+
+
+def device_of(
+    hass: HomeAssistant, entry: MockConfigEntry, device: str
+) -> dr.DeviceEntry:
+    """Return what the registry knows of a device."""
+    found = dr.async_get(hass).async_get_device_by_identifier(
+        (DOMAIN, device), entry.entry_id
+    )
+    assert found is not None
+    return found
+
+
+def devices_of(hass: HomeAssistant, entry: MockConfigEntry) -> dict[str, str | None]:
+    """Return the devices of an entry, each with what it is reached through."""
+    registered = dr.async_entries_for_config_entry(dr.async_get(hass), entry.entry_id)
+    names = {device.id: next(iter(device.identifiers))[1] for device in registered}
+    return {
+        names[device.id]: names[device.via_device_id] if device.via_device_id else None
+        for device in registered
+    }
