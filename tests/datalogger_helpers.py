@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+import math
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -143,9 +144,10 @@ async def until(
 
 @contextmanager
 def prompt() -> Iterator[None]:
-    """Leave no pauses between what loggers are told."""
+    """Leave no pauses between what loggers are told, and let them be silent for long."""
     package = "custom_components.local_solar.growatt.datalogger"
     with (
+        patch(f"{package}.server.IDLE", math.inf),
         patch(f"{package}.session.CLOCK_AFTER", 0.0),
         patch(f"{package}.session.ASK_AFTER", 0.0),
         patch(f"{package}.commands.SPACING", 0.0),
@@ -164,16 +166,25 @@ def impatient() -> Iterator[None]:
         yield
 
 
+async def soon(is_true: Callable[[], object]) -> None:
+    """Wait until something is true that nobody tells of."""
+    async with asyncio.timeout(TIMEOUT):
+        while not is_true():
+            await asyncio.sleep(0)
+
+
 async def report(
     hass: HomeAssistant, entry: MockConfigEntry, stick: SimulatedStick
 ) -> None:
-    """Let a stick report now, and wait until that has arrived."""
+    """Let a stick report now, and wait until all of that has arrived."""
     logger = coordinator_of(entry).fleet.loggers[stick.serial]
-    before = logger.records + logger.rejected
-    expected = len(stick.report())
-    await until(
-        coordinator_of(entry),
-        lambda: logger.records >= before + expected,
+    before = logger.records
+    entries = stick.report()
+    await soon(
+        lambda: (
+            logger.records >= before + len(entries)
+            and all(entry.is_acknowledged for entry in entries)
+        )
     )
     await hass.async_block_till_done()
 
@@ -227,15 +238,9 @@ def device_of(
 
 def devices_of(hass: HomeAssistant, entry: MockConfigEntry) -> dict[str, str | None]:
     """Return the devices of an entry, each with what it is reached through."""
-    registry = dr.async_get(hass)
-    names = {
-        device.id: next(iter(device.identifiers))[1]
-        for device in dr.async_entries_for_config_entry(registry, entry.entry_id)
+    registered = dr.async_entries_for_config_entry(dr.async_get(hass), entry.entry_id)
+    names = {device.id: next(iter(device.identifiers))[1] for device in registered}
+    return {
+        names[device.id]: names[device.via_device_id] if device.via_device_id else None
+        for device in registered
     }
-    found: dict[str, str | None] = {}
-    for device, name in names.items():
-        registered = registry.async_get(device)
-        assert registered is not None
-        via = registered.via_device_id
-        found[name] = names[via] if via else None
-    return found

@@ -59,6 +59,7 @@ from custom_components.local_solar.points import (
     CONNECTED,
     PROBLEM,
     Point,
+    Quantity,
     Visibility,
 )
 from custom_components.local_solar.quantities import platform, presentation
@@ -449,18 +450,28 @@ def test_every_entity_has_a_name_and_a_text_for_each_state() -> None:
         texts = part(ENGLISH, "entity", shown, point.translation_key)
         assert texts.get("name"), point.key
         assert placeholders(texts["name"]) == ({"n"} if point.index else set())
-        assert set(point.options) <= set(texts.get("state", ())), point.key
+        assert set(point.options) <= states_in(texts, point), point.key
+
+
+def states_in(texts: Texts, point: Point) -> set[str]:
+    """Return what the texts have a word for: states, or what an event may be."""
+    if point.quantity is Quantity.OCCURRENCES:
+        texts = part(texts, "state_attributes", "event_type")
+    return set(texts.get("state", ()))
 
 
 def test_every_text_of_an_entity_is_of_a_point() -> None:
     options: dict[tuple[str, str], set[str]] = {}
+    told: dict[tuple[str, str], set[str]] = {}
     for shown, point in shown_points():
         name = shown.value, point.translation_key
+        texts = part(ENGLISH, "entity", *name)
         options.setdefault(name, set()).update(point.options)
-    for domain, entities in ENGLISH["entity"].items():
-        for key, texts in entities.items():
-            assert (domain, key) in options
-            assert set(texts.get("state", ())) == options[domain, key]
+        told.setdefault(name, set()).update(states_in(texts, point))
+    assert told == options
+    assert {
+        (domain, key) for domain, keys in ENGLISH["entity"].items() for key in keys
+    } == options.keys()
 
 
 def test_last_events_are_told_in_the_words_of_the_table() -> None:

@@ -21,7 +21,7 @@ def checked_number(point: Point, wanted: Wanted) -> float:
     assert rule is not None
     assert rule.minimum is not None and rule.maximum is not None and rule.step
     if not isfinite(wanted) or not rule.minimum <= wanted <= rule.maximum:
-        allowed = f"{rule.minimum:g} to {rule.maximum:g} {point.unit}"
+        allowed = f"{rule.minimum:g} to {rule.maximum:g} {point.unit or ''}".rstrip()
         raise invalid("value_out_of_range", point, wanted, f"is not within {allowed}")
     steps = wanted / rule.step
     if abs(steps - round(steps)) > _TOLERANCE:

@@ -1,8 +1,11 @@
 """What only the coordinator of a listener for dataloggers does."""
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from time import monotonic
 from typing import Any, Final
+from unittest.mock import Mock, patch
 
 from freezegun.api import FrozenDateTimeFactory
 import pytest
@@ -25,17 +28,32 @@ from custom_components.local_solar.coordinators.datalogger import (
     encrypted_issue,
     loop_issue,
 )
-from custom_components.local_solar.points import CONNECTED
+from custom_components.local_solar.modbus_link import ModbusLink
+from custom_components.local_solar.points import (
+    BATTERY_COMMAND,
+    COMMANDED_UNTIL,
+    CONNECTED,
+)
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import EVENT_HOMEASSISTANT_STOP, MATCH_ALL, STATE_UNAVAILABLE
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.event import async_track_state_change_event
+from homeassistant.util import dt as dt_util
 from simulators.datalogger import parameters
 from simulators.datalogger.inverters import SimulatedInverter
 from simulators.datalogger.packets import Kind
+from simulators.datalogger.stick import SimulatedStick
 from simulators.datasets import Table
-from tests.common import TL_XH, Link, pass_time, poll_all, set_up as set_up_modbus
+from tests.common import (
+    TL_XH,
+    Link,
+    Network,
+    pass_time,
+    poll_all,
+    set_up as set_up_modbus,
+    setup_state,
+)
 from tests.datalogger_helpers import (
     BATTERY,
     HOST,
@@ -54,6 +72,7 @@ from tests.datalogger_helpers import (
     reporting,
     set_up,
     set_up_writable,
+    soon,
     state_of,
     states,
     until,
@@ -67,6 +86,9 @@ SECOND: Final = "SNL0CE5678"
 METER: Final = f"{INVERTER}_meter"
 
 NOON: Final = "2026-06-21 20:00:00+00:00"
+
+AT_NOON: Final = pytest.mark.freeze_time(NOON, real_asyncio=True)
+"""The clock stands still until a test moves it; what waits for the network does not."""
 
 PATIENCE: Final = 901
 """Seconds after which an inverter is silent that is reported every 5 minutes."""
@@ -145,8 +167,9 @@ async def test_what_reports_appears_by_itself_and_in_order(hass: HomeAssistant) 
 
 async def test_meter_of_a_box_is_reached_through_the_box(hass: HomeAssistant) -> None:
     entry = await set_up(hass)
-    async with reporting(hass, entry, meter="text"):
+    async with reporting(hass, entry, meter="text") as stick:
         meter = f"{LOGGER}_meter_22"
+        stick.report()
         await until(coordinator_of(entry), lambda: meter in coordinator_of(entry).data)
         await hass.async_block_till_done()
         assert devices_of(hass, entry)[meter] == LOGGER_ID
@@ -184,7 +207,7 @@ async def test_logger_that_is_not_expected_is_counted_and_not_shown(
 @pytest.mark.usefixtures("all_entities_enabled")
 @pytest.mark.parametrize("dataset", [TL_XH, "sph_5000", "tl3s_12000"])
 async def test_it_shows_what_modbus_shows(
-    hass: HomeAssistant, link: Link, network: Any, dataset: str
+    hass: HomeAssistant, network: Network, dataset: str
 ) -> None:
     """The same points, and the same values of all that a stick reports or is asked for."""
     link = network.add_tcp("other", {1: dataset})
@@ -194,7 +217,7 @@ async def test_it_shows_what_modbus_shows(
         unit.holding[address] = word
     for address, word in inverter.unit.dataset.words[Table.INPUT].items():
         unit.input[address] = word
-    over_modbus = await set_up_modbus(hass, unit)
+    over_modbus = await set_up_modbus(hass, unit, link=ModbusLink(host="other"))
     await poll_all(over_modbus)
     modbus = over_modbus.runtime_data
     serial = inverter.serial
@@ -217,10 +240,13 @@ async def test_it_shows_what_modbus_shows(
             if device.identity.id.startswith(serial)
             for point in device.points
         }
-        assert {(it, point.key) for it, point in mine} == {
-            (it, point.key) for it, point in points
-        }
-        assert mine == points
+        # A stick does not announce the registers of VPP.
+        assert mine <= points
+        assert all(
+            point.key.startswith("vpp_")
+            or point.key in (COMMANDED_UNTIL.key, BATTERY_COMMAND)
+            for _, point in points - mine
+        )
         told = {
             (device, key): value
             for device, known in coordinator.data.items()
@@ -307,7 +333,7 @@ async def test_inverter_is_shown_by_one_listener_only(hass: HomeAssistant) -> No
         await stick.wait_until(lambda: stick.acknowledged)
         await until(
             coordinator_of(second),
-            lambda: coordinator_of(second).value((LOGGER_ID, "records")),
+            lambda: bool(coordinator_of(second).value((LOGGER_ID, "records"))),
         )
         await hass.async_block_till_done()
         assert INVERTER not in devices_of(hass, second)
@@ -354,10 +380,10 @@ async def test_all_is_still_there_after_a_restart_without_a_stick(
         assert state_of(hass, INVERTER, "pv_power").state == "4411.6"
 
 
+@AT_NOON
 async def test_silent_inverter_keeps_its_energies_only(
     hass: HomeAssistant, freezer: FrozenDateTimeFactory
 ) -> None:
-    freezer.move_to(NOON)
     entry = await set_up(hass)
     async with reporting(hass, entry, meter="words") as stick:
         await until(coordinator_of(entry), lambda: METER in coordinator_of(entry).data)
@@ -383,10 +409,10 @@ async def test_silent_inverter_keeps_its_energies_only(
         assert energies(hass, INVERTER, BATTERY, METER) == before
 
 
+@AT_NOON
 async def test_logger_that_reports_seldom_is_waited_for_longer(
     hass: HomeAssistant, freezer: FrozenDateTimeFactory
 ) -> None:
-    freezer.move_to(NOON)
     entry = await set_up(hass)
     async with reporting(hass, entry, interval=1800.0):
         logger = coordinator_of(entry).fleet.loggers[LOGGER]
@@ -411,7 +437,9 @@ async def test_logger_that_hangs_up_is_shown_as_gone_and_back(
         assert state_of(hass, INVERTER, "pv_power").state == "4411.6"
         stick.reconnect()
         coordinator = coordinator_of(entry)
-        await until(coordinator, lambda: coordinator.value((LOGGER_ID, "connected")))
+        await until(
+            coordinator, lambda: coordinator.value((LOGGER_ID, "connected")) is True
+        )
         assert state_of(hass, LOGGER_ID, "connected").state == "on"
 
 
@@ -425,10 +453,10 @@ async def test_garbage_is_counted_and_changes_nothing(
     entry = await set_up(hass)
     async with reporting(hass, entry, seed=1) as stick:
         before = states(hass, INVERTER) | states(hass, BATTERY)
+        logger = coordinator_of(entry).fleet.loggers[LOGGER]
         stick.start_rogue(rogue)
         stick.report()
-        coordinator = coordinator_of(entry)
-        logger = coordinator.fleet.loggers[LOGGER]
+        await soon(lambda: logger.rejected)
         stick.stop_rogue()
         await report(hass, entry, stick)
         assert logger.rejected == 1
@@ -484,51 +512,57 @@ async def test_record_of_earlier_changes_nothing_that_is_shown(
 # -- clocks ---------------------------------------------------------------------------
 
 
-def clock_writes(stick: Any) -> list[str]:
+def clock_writes(stick: SimulatedStick) -> list[str]:
     """Return the times that the clock of a stick was set to."""
     return [
         text for number, text, _ in stick.parameter_writes if number == parameters.CLOCK
     ]
 
 
+def is_set_after(stick: SimulatedStick, times: int) -> bool:
+    """Return whether the clock of a stick was set more often."""
+    return len(clock_writes(stick)) > times
+
+
+@AT_NOON
 async def test_clock_is_set_after_the_announcement(
     hass: HomeAssistant, freezer: FrozenDateTimeFactory
 ) -> None:
     await hass.config.async_set_time_zone("Europe/Berlin")
-    freezer.move_to("2026-06-21 10:11:12+00:00")
     entry = await set_up(hass)
-    async with reporting(hass, entry, rogues=["waits-for-clock"]) as stick:
-        # A stick may not report anything before.
-        assert clock_writes(stick) == ["2026-06-21 12:11:12"]
+    # A stick may not report anything before.
+    async with make_stick(entry, rogues=["waits-for-clock"]) as stick:
+        await stick.wait_until(lambda: clock_writes(stick))
+        assert clock_writes(stick) == ["2026-06-21 22:00:00"]
+        stick.report()
+        await until_known(hass, entry, [INVERTER])
 
 
+@pytest.mark.freeze_time("2026-10-24 20:00:00+00:00", real_asyncio=True)
 async def test_clocks_are_set_every_day_at_four(
     hass: HomeAssistant, freezer: FrozenDateTimeFactory
 ) -> None:
     await hass.config.async_set_time_zone("Europe/Berlin")
-    freezer.move_to("2026-10-24 20:00:00+00:00")
     entry = await set_up(hass)
     async with reporting(hass, entry) as stick:
         await stick.wait_until(lambda: len(clock_writes(stick)) == 1)
         # In the night of the 25th summer time ends.
-        for at in ("2026-10-25 03:00:00+00:00", "2026-10-26 03:00:00+00:00"):
-            freezer.move_to(datetime.fromisoformat(at) - timedelta(minutes=1))
-            async_fire_time_changed(hass)
-            await hass.async_block_till_done()
-            freezer.move_to(at)
-            async_fire_time_changed(hass)
-            await hass.async_block_till_done()
-        await stick.wait_until(lambda: len(clock_writes(stick)) == 3)
+        for day in (25, 26):
+            now = datetime(2026, 10, day, 3, tzinfo=UTC)
+            freezer.move_to(now)
+            done = len(clock_writes(stick))
+            async_fire_time_changed(hass, now + timedelta(days=2))
+            await stick.wait_until(partial(is_set_after, stick, done))
         assert clock_writes(stick)[1:] == ["2026-10-25 04:00:00", "2026-10-26 04:00:00"]
 
 
 # -- asking for settings --------------------------------------------------------------
 
 
+@AT_NOON
 async def test_settings_are_asked_for_when_they_are_due(
     hass: HomeAssistant, freezer: FrozenDateTimeFactory
 ) -> None:
-    freezer.move_to(NOON)
     entry = await set_up_writable(hass)
     async with reporting(hass, entry) as stick:
         await poll(hass, entry)
@@ -548,18 +582,27 @@ async def test_settings_are_asked_for_when_they_are_due(
 
 
 async def test_stick_that_never_answers_is_asked_ever_more_seldom(
-    hass: HomeAssistant, freezer: FrozenDateTimeFactory
+    hass: HomeAssistant,
 ) -> None:
-    freezer.move_to(NOON)
-    entry = await set_up_writable(hass)
-    with impatient():
+    clock = Mock(monotonic=Mock(return_value=monotonic()))
+    package = "custom_components.local_solar"
+    with (
+        impatient(),
+        patch(f"{package}.coordinators.datalogger.time", clock),
+        patch(f"{package}.growatt.inverter.time", clock),
+        patch(f"{package}.growatt.datalogger.fleet.time", clock),
+    ):
+        entry = await set_up_writable(hass)
         async with reporting(hass, entry, rogues=["no-answers,type=05"]) as stick:
             await poll(hass, entry)
 
             async def asked_after(seconds: float) -> bool:
                 before = len(stick.received_of(Kind.READ))
-                freezer.tick(seconds)
+                clock.monotonic.return_value += seconds
+                # It is no less awake for not answering.
+                await report(hass, entry, stick)
                 await poll(hass, entry)
+                assert state_of(hass, INVERTER, "pv_power").state == "4411.6"
                 return len(stick.received_of(Kind.READ)) > before
 
             assert await asked_after(600)
@@ -567,11 +610,9 @@ async def test_stick_that_never_answers_is_asked_ever_more_seldom(
             assert await asked_after(20)
             assert not await asked_after(2 * FIRST_PAUSE - 10)
             assert await asked_after(20)
-            # It is no less awake for that.
-            await report(hass, entry, stick)
-            assert state_of(hass, INVERTER, "pv_power").state == "4411.6"
             stick.stop_rogue()
             assert await asked_after(4 * FIRST_PAUSE)
+            # It is asked in the usual rhythm once it has answered.
             assert await asked_after(600)
 
 
@@ -585,9 +626,7 @@ async def test_encrypted_stick_is_said_until_it_is_understood(
     stick = make_stick(entry, encrypted=True)
     async with stick:
         await stick.wait_until(lambda: stick.sent_of(Kind.ANNOUNCE))
-        async with asyncio.timeout(10):
-            while not issue_registry.issues:
-                await asyncio.sleep(0)
+        await soon(lambda: issue_registry.issues)
     issue = issue_registry.async_get_issue(DOMAIN, encrypted_issue(entry, HOST))
     assert issue is not None
     assert issue.translation_key == "encrypted_datalogger"
@@ -614,9 +653,7 @@ async def test_name_of_the_cloud_that_leads_here_is_said(
     await set_up(hass, entry)
     async with make_stick(entry) as stick:
         statistics = coordinator_of(entry).server.statistics
-        async with asyncio.timeout(10):
-            while not statistics.loops:
-                await asyncio.sleep(0)
+        await soon(lambda: statistics.loops)
         await poll(hass, entry)
         # We answer it all the same.
         await stick.wait_until(lambda: stick.acknowledged)
@@ -637,7 +674,7 @@ async def test_record_is_told_to_who_listens(hass: HomeAssistant) -> None:
     async with reporting(hass, entry) as stick:
         events = async_capture_events(hass, EVENT_RECORD)
         await report(hass, entry, stick)
-        (event,) = events
+        event = next(event for event in events if event.data["type"] == "live")
         values = event.data["values"]
         assert values["pv_power"] == 4411.6
         assert values["battery_soc"] is not None
@@ -651,7 +688,8 @@ async def test_record_is_told_to_who_listens(hass: HomeAssistant) -> None:
             "values": None,
         }
         told = datetime.fromisoformat(event.data["time"])
-        assert abs(told - datetime.now()) < timedelta(minutes=1)
+        now = dt_util.now().replace(tzinfo=None)
+        assert abs(told - now) < timedelta(minutes=1)
         # The event of a record of earlier says so.
         events.clear()
         stick.disconnect()
@@ -662,7 +700,7 @@ async def test_record_is_told_to_who_listens(hass: HomeAssistant) -> None:
         await report(hass, entry, stick)
         await stick.wait_until(lambda: not stick.buffered)
         await report(hass, entry, stick)
-        assert {event.data["type"] for event in events} == {
+        assert {event.data["type"] for event in events} >= {
             *("announcement", "buffered", "live")
         }
 
@@ -687,12 +725,12 @@ async def test_port_that_is_taken_is_waited_for(
     other = await asyncio.start_server(lambda *_: None, HOST, unused_tcp_port)
     async with other:
         await set_up(hass, entry)
-        assert entry.state is ConfigEntryState.SETUP_RETRY
+        assert setup_state(entry) is ConfigEntryState.SETUP_RETRY
         assert entry.error_reason_translation_key == "cannot_listen"
         assert f"{HOST}:{unused_tcp_port}" in str(entry.reason)
         assert "Grott" in str(entry.reason)
     await pass_time(hass, freezer, 10)
-    assert entry.state is ConfigEntryState.LOADED
+    assert setup_state(entry) is ConfigEntryState.LOADED
     assert coordinator_of(entry).server.port == unused_tcp_port
 
 
@@ -728,35 +766,29 @@ async def test_nothing_is_acknowledged_any_more_when_home_assistant_stops(
 # -- what changes and goes ------------------------------------------------------------
 
 
-async def test_other_inverter_by_the_same_serial_number_reloads(
-    hass: HomeAssistant,
-) -> None:
+async def test_equipment_that_is_added_reloads(hass: HomeAssistant) -> None:
     entry = await set_up(hass)
     coordinator = coordinator_of(entry)
-    async with reporting(hass, entry) as stick:
-        assert BATTERY in devices_of(hass, entry)
-        # What was recognised wrongly at first: points are not what they were.
-        stick.inverters[1] = SimulatedInverter(1, "min_5000tl_x", INVERTER)
+    inverters = [SimulatedInverter(1, "min_5000tl_x", INVERTER)]
+    async with reporting(hass, entry, inverters=inverters) as stick:
+        assert BATTERY not in devices_of(hass, entry)
+        # What was recognised wrongly at first, or was replaced: its points are others.
+        stick.inverters[1] = SimulatedInverter(1, TL_XH, INVERTER)
         stick.reconnect()
-        await stick.wait_until(lambda: stick.is_announced)
+        await stick.wait_until(lambda: stick.connections == 2 and stick.is_announced)
         stick.report()
-        async with asyncio.timeout(10):
-            while entry.state is ConfigEntryState.LOADED and (
-                coordinator_of(entry) is coordinator
-            ):
-                await asyncio.sleep(0)
+        await soon(
+            lambda: getattr(entry, "runtime_data", coordinator) is not coordinator
+        )
         await hass.async_block_till_done()
-    assert coordinator_of(entry) is not coordinator
     assert entry.state is ConfigEntryState.LOADED
-    assert BATTERY not in [
-        device.identity.id for device in coordinator_of(entry).devices
-    ]
+    assert BATTERY in devices_of(hass, entry)
 
 
+@AT_NOON
 async def test_owner_may_remove_what_does_not_report_any_more(
     hass: HomeAssistant, freezer: FrozenDateTimeFactory
 ) -> None:
-    freezer.move_to(NOON)
     entry = await set_up(hass)
     server = coordinator_of(entry).server_id
     async with reporting(hass, entry, meter="words"):
@@ -774,10 +806,10 @@ async def test_owner_may_remove_what_does_not_report_any_more(
 
 
 @pytest.mark.usefixtures("settled")
+@AT_NOON
 async def test_what_was_removed_comes_back_and_is_written_to_again(
     hass: HomeAssistant, freezer: FrozenDateTimeFactory
 ) -> None:
-    freezer.move_to(NOON)
     entry = await set_up(hass, **{CONF_WRITE_ACCESS: WRITE_CONFIRM})
 
     async def change(device: str, register: str, value: object) -> object:
@@ -799,6 +831,7 @@ async def test_what_was_removed_comes_back_and_is_written_to_again(
     freezer.tick(PATIENCE)
     for device in (INVERTER, LOGGER_ID):
         assert await remove(hass, entry, device)
+    await poll(hass, entry)
     async with reporting(hass, entry, inverters=None) as stick:
         assert await change(INVERTER, "active_power_limit", 70) == "written"
         assert await change(LOGGER_ID, "server_port", 5281) == "written"

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
+from unittest.mock import patch
 
 import pytest
 
@@ -151,9 +152,8 @@ async def test_what_is_typed_is_stored_in_one_spelling(
 @pytest.mark.parametrize(
     ("wrong", "key", "says"),
     [
-        ({"host": NOT_OURS}, "cannot_listen", f"cannot listen at {NOT_OURS}:"),
+        ({"host": NOT_OURS}, "cannot_listen", "has no such address"),
         ({"host": " "}, "cannot_listen", "no address is given"),
-        ({"host": "a..b"}, "cannot_listen", "that is no address"),
         ({"allowed_dataloggers": ["XGD0"]}, "no_datalogger_serial", "6 or more"),
         ({"allowed_dataloggers": [LOGGER, ""]}, "no_datalogger_serial", "6 or more"),
         ({"allowed_dataloggers": ["XGD0-SIM001"]}, "no_datalogger_serial", "letters"),
@@ -174,6 +174,16 @@ async def test_what_goes_wrong_is_said_and_can_be_put_right(
     # What was filled in is still there.
     assert suggested(result)["port"] == port
     assert suggested(result)["host"] == wrong.get("host", HOST)
+    await added(hass, await go_on(hass, result, filled_in(port)))
+
+
+async def test_what_is_no_name_of_a_computer_is_refused(
+    hass: HomeAssistant, port: int
+) -> None:
+    result = await open_form(hass, "datalogger")
+    with patch.object(hass.loop, "create_server", side_effect=UnicodeError("label")):
+        result = await go_on(hass, result, filled_in(port, host="a..b"))
+    assert "that is no address" in await error_text(hass, result, "cannot_listen")
     await added(hass, await go_on(hass, result, filled_in(port)))
 
 

@@ -58,7 +58,7 @@ from ..growatt.datalogger.points import PARAMETERS
 from ..growatt.datalogger.policy import Policy, Verdict
 from ..growatt.datalogger.records import Parameter, read_parameters
 from ..growatt.datalogger.relay import Cloud
-from ..growatt.datalogger.server import Server
+from ..growatt.datalogger.server import Server, why_not
 from ..growatt.datalogger.settings import SETTINGS, LoggerSettings, value_of
 from ..growatt.datalogger.stored import inverters_in, restore, to_json
 from ..growatt.masking import mask_text
@@ -166,7 +166,7 @@ class DataloggerCoordinator(LocalSolarCoordinator):
                 translation_key="cannot_listen",
                 translation_placeholders={
                     "address": self.address,
-                    "error": err.strerror or str(err),
+                    "error": why_not(err),
                 },
             ) from err
         entry.async_on_unload(self._async_stop)

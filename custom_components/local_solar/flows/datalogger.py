@@ -37,7 +37,7 @@ from ..const import (
     MODE_STAND_ALONE,
     MODE_WITH_CLOUD,
 )
-from ..growatt.datalogger.server import PORT
+from ..growatt.datalogger.server import PORT, why_not
 from .modbus_link import SECTION_MORE, number
 from .write_access import choice
 
@@ -88,7 +88,7 @@ class DataloggerFlow(ConfigFlow):
                     errors["base"] = "cannot_listen"
                     placeholders = {
                         "address": f"{data[CONF_HOST]}:{data[CONF_PORT]}",
-                        "error": err.strerror or str(err),
+                        "error": why_not(err),
                     }
             if not errors:
                 return await self._async_finish_datalogger(data, entry)
@@ -134,8 +134,8 @@ class DataloggerFlow(ConfigFlow):
         ]
         return [
             *found,
-            SelectOptionDict(value=LOOPBACK, label=f"{LOOPBACK} (this computer only)"),
             SelectOptionDict(value=EVERYWHERE, label=f"{EVERYWHERE} (all networks)"),
+            SelectOptionDict(value=LOOPBACK, label=f"{LOOPBACK} (this computer only)"),
         ]
 
     async def _async_finish_datalogger(
@@ -175,9 +175,11 @@ def _errors(data: Mapping[str, Any]) -> dict[str, str]:
     """Return what is wrong with what was filled in."""
     if not all(_SERIAL.fullmatch(serial) for serial in data[CONF_ALLOWED]):
         return {"base": "no_datalogger_serial"}
-    if data[CONF_MODE] == MODE_WITH_CLOUD and (
-        data[CONF_CLOUD_HOST] in (data[CONF_HOST], LOOPBACK, "localhost", "")
-        and data[CONF_CLOUD_PORT] == data[CONF_PORT]
+    if data[CONF_MODE] == MODE_WITH_CLOUD and data[CONF_CLOUD_HOST] in (
+        data[CONF_HOST],
+        LOOPBACK,
+        "localhost",
+        "",
     ):
         return {"base": "cloud_is_here"}
     return {}
@@ -195,12 +197,12 @@ async def _async_try(host: str, port: int) -> None:
     """Listen for a moment. Raises ``OSError`` if that cannot be."""
     if not host:
         # It would be taken for all addresses.
-        raise OSError("no address is given")
+        raise OSError(0, "no address is given")
     try:
         server = await asyncio.get_running_loop().create_server(
             asyncio.Protocol, host, port
         )
     except UnicodeError as err:
-        raise OSError("that is no address") from err
+        raise OSError(0, "that is no address") from err
     server.close()
     await server.wait_closed()
