@@ -627,10 +627,10 @@ async def test_encrypted_stick_is_said_until_it_is_understood(
     async with stick:
         await stick.wait_until(lambda: stick.sent_of(Kind.ANNOUNCE))
         await soon(lambda: issue_registry.issues)
-    issue = issue_registry.async_get_issue(DOMAIN, encrypted_issue(entry, HOST))
+    issue = issue_registry.async_get_issue(DOMAIN, encrypted_issue(entry, LOGGER))
     assert issue is not None
     assert issue.translation_key == "encrypted_datalogger"
-    assert issue.translation_placeholders == {"logger": HOST}
+    assert issue.translation_placeholders == {"logger": LOGGER}
     async with reporting(hass, entry):
         assert not issue_registry.issues
 

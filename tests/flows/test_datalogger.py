@@ -123,7 +123,8 @@ async def test_form_offers_the_addresses_of_this_computer_and_the_usual_port(
     assert result["data_schema"] is not None
     fields = {str(key): value for key, value in result["data_schema"].schema.items()}
     offered = [option["value"] for option in fields["host"].config["options"]]
-    assert offered[-2:] == ["0.0.0.0", HOST]
+    # The one that the page chooses unless it is told otherwise is not open to all.
+    assert offered[-2:] == [HOST, "0.0.0.0"]
     assert len(set(offered)) == len(offered) > 2
     held = result["data_schema"](
         {"host": HOST, "mode": "with_cloud", "more_options": {}}
@@ -169,6 +170,8 @@ async def test_what_is_typed_is_stored_in_one_spelling(
 async def test_what_goes_wrong_is_said_and_can_be_put_right(
     hass: HomeAssistant, port: int, wrong: dict[str, Any], key: str, says: str
 ) -> None:
+    if key == "cloud_is_here":
+        wrong = {**wrong, "cloud_port": port}
     result = await fill_in(hass, filled_in(port, **wrong))
     assert says in await error_text(hass, result, key)
     # What was filled in is still there.
@@ -185,6 +188,15 @@ async def test_what_is_no_name_of_a_computer_is_refused(
         result = await go_on(hass, result, filled_in(port, host="a..b"))
     assert "that is no address" in await error_text(hass, result, "cannot_listen")
     await added(hass, await go_on(hass, result, filled_in(port)))
+
+
+async def test_another_port_of_this_computer_may_be_the_cloud(
+    hass: HomeAssistant, port: int
+) -> None:
+    """Such as a simulated one."""
+    wanted = filled_in(port, mode="with_cloud", cloud_host=HOST, cloud_port=port - 1)
+    entry = await added(hass, await fill_in(hass, wanted))
+    assert entry.data["cloud_port"] == port - 1
 
 
 async def test_cloud_does_not_matter_where_it_is_not_used(

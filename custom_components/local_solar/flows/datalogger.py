@@ -134,8 +134,8 @@ class DataloggerFlow(ConfigFlow):
         ]
         return [
             *found,
-            SelectOptionDict(value=EVERYWHERE, label=f"{EVERYWHERE} (all networks)"),
             SelectOptionDict(value=LOOPBACK, label=f"{LOOPBACK} (this computer only)"),
+            SelectOptionDict(value=EVERYWHERE, label=f"{EVERYWHERE} (all networks)"),
         ]
 
     async def _async_finish_datalogger(
@@ -175,11 +175,9 @@ def _errors(data: Mapping[str, Any]) -> dict[str, str]:
     """Return what is wrong with what was filled in."""
     if not all(_SERIAL.fullmatch(serial) for serial in data[CONF_ALLOWED]):
         return {"base": "no_datalogger_serial"}
-    if data[CONF_MODE] == MODE_WITH_CLOUD and data[CONF_CLOUD_HOST] in (
-        data[CONF_HOST],
-        LOOPBACK,
-        "localhost",
-        "",
+    if data[CONF_MODE] == MODE_WITH_CLOUD and (
+        data[CONF_CLOUD_HOST] in (data[CONF_HOST], LOOPBACK, "localhost", "")
+        and data[CONF_CLOUD_PORT] == data[CONF_PORT]
     ):
         return {"base": "cloud_is_here"}
     return {}
