@@ -119,15 +119,16 @@ async def test_commands_of_the_cloud_are_blocked_counted_and_told(
             "first": LIMIT,
             "last": LIMIT,
         }
-        # The same again is another event.
+        # The same again is counted; another one is another event.
         line.write_register(LIMIT, 50)
-        await until_blocked(hass, entry, 2)
-        assert state_of(hass, LOGGER_ID, "server_command").state != state.state
+        line.write_register(LIMIT + 1, 50)
+        await until_blocked(hass, entry, 3)
+        assert state_of(hass, LOGGER_ID, "server_command").attributes["first"] == 4
         line.move_server("192.0.2.9", 5279)
         line.start_update("http://192.0.2.9/firmware.bin")
         line.read_wifi_password()
-        await until_blocked(hass, entry, 8)
-        assert state_of(hass, LOGGER_ID, "blocked_commands").state == "8"
+        await until_blocked(hass, entry, 9)
+        assert state_of(hass, LOGGER_ID, "blocked_commands").state == "9"
         attributes = state_of(hass, LOGGER_ID, "server_command").attributes
         assert (attributes["needs"], attributes["first"]) == ("never", 57)
         assert not stick.inverters[1].writes

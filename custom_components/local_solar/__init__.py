@@ -34,7 +34,8 @@ from .const import (
     KIND_OUTBACK,
 )
 from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator
-from .coordinators.datalogger import DataloggerCoordinator, forget_issues
+from .coordinators.datalogger import DataloggerCoordinator
+from .coordinators.datalogger_issues import forget_issues
 from .coordinators.growatt import GrowattCoordinator
 from .coordinators.hoymiles import HoymilesCoordinator, silent_dtu_issue
 from .coordinators.outback import OutBackCoordinator

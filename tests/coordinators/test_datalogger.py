@@ -22,12 +22,12 @@ from custom_components.local_solar.const import (
     DOMAIN,
     WRITE_CONFIRM,
 )
-from custom_components.local_solar.coordinators.datalogger import (
-    EVENT_RECORD,
-    FIRST_PAUSE,
+from custom_components.local_solar.coordinators.datalogger import EVENT_RECORD
+from custom_components.local_solar.coordinators.datalogger_issues import (
     encrypted_issue,
     loop_issue,
 )
+from custom_components.local_solar.coordinators.settings_rounds import FIRST_PAUSE
 from custom_components.local_solar.modbus_link import ModbusLink
 from custom_components.local_solar.points import (
     BATTERY_COMMAND,
@@ -589,6 +589,7 @@ async def test_stick_that_never_answers_is_asked_ever_more_seldom(
     with (
         impatient(),
         patch(f"{package}.coordinators.datalogger.time", clock),
+        patch(f"{package}.coordinators.settings_rounds.time", clock),
         patch(f"{package}.growatt.inverter.time", clock),
         patch(f"{package}.growatt.datalogger.fleet.time", clock),
     ):

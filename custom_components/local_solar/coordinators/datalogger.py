@@ -1,6 +1,6 @@
 """Shows what Growatt dataloggers report to a listener of ours."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ from homeassistant.const import (
 )
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryNotReady
-from homeassistant.helpers import device_registry as dr, issue_registry as ir
+from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.event import async_call_later, async_track_time_change
 from homeassistant.util import dt as dt_util
 
@@ -70,12 +70,14 @@ from ..values import as_json
 from ..write_errors import WriteError
 from ..write_gate import Driver
 from .base import LocalSolarConfigEntry, LocalSolarCoordinator
+from .datalogger_diagnosis import diagnosed_fleet
+from .datalogger_issues import report_encryption, report_loop
 from .inverter_registers import (
     async_dump_registers,
     async_read_register,
     async_read_registers,
-    diagnosed,
 )
+from .settings_rounds import SettingsRounds
 
 EVENT_RECORD: Final = f"{DOMAIN}_datalogger_record"
 
@@ -87,10 +89,6 @@ MOST_OFFSET: Final = 600.0
 
 SETTINGS_AFTER: Final = 3.0
 """Seconds after an announcement at which the settings are read that it does not tell."""
-
-FIRST_PAUSE: Final = 600.0
-LAST_PAUSE: Final = 6 * 3600.0
-"""Seconds after which a logger that gives no settings is asked for them again."""
 
 _KINDS: Final[Mapping[int, str]] = {
     Type.ANNOUNCE: "announcement",
@@ -132,8 +130,12 @@ class DataloggerCoordinator(LocalSolarCoordinator):
         self._commands: dict[str, Occurrence] = {}
         self._drivers: dict[str, Driver] = {}
         self._settings: dict[str, InverterSettings] = {}
-        self._asked: set[str] = set()
-        self._pause: dict[str, tuple[float, float]] = {}
+        self._rounds = SettingsRounds(
+            lambda work: entry.async_create_background_task(
+                hass, work, f"{entry.title}: settings"
+            ),
+            self._report_settings,
+        )
         restore(self.fleet, entry.data[CONF_INVENTORY])
         for inverter in self.fleet.inverters.values():
             inverter.is_elsewhere = self.is_elsewhere(inverter.serial)
@@ -157,7 +159,7 @@ class DataloggerCoordinator(LocalSolarCoordinator):
     async def _async_setup(self) -> None:
         """Listen, until the entry is unloaded."""
         entry = self.config_entry
-        ir.async_delete_issue(self.hass, DOMAIN, loop_issue(entry))
+        report_loop(self.hass, entry, loops=False)
         try:
             await self.server.start(entry.data[CONF_HOST], entry.data[CONF_PORT])
         except OSError as err:
@@ -280,7 +282,7 @@ class DataloggerCoordinator(LocalSolarCoordinator):
 
     def _forget_drivers(self, device: str) -> None:
         """Forget what writes to a device: if it comes back, it is reached anew."""
-        self._pause.pop(device, None)
+        self._rounds.forget(device)
         if (settings := self._settings.pop(device, None)) is not None:
             settings.stop_watching()
         self._drivers = {
@@ -343,7 +345,7 @@ class DataloggerCoordinator(LocalSolarCoordinator):
     def _ask_later(self, inverter: ReportedInverter) -> None:
         @callback
         def ask(_: datetime) -> None:
-            self._ask_for_settings(inverter, self.wanted())
+            self._rounds.ask(inverter, self.wanted())
 
         self.config_entry.async_on_unload(
             async_call_later(self.hass, SETTINGS_AFTER, ask)
@@ -411,19 +413,7 @@ class DataloggerCoordinator(LocalSolarCoordinator):
     @callback
     def logger_encrypts(self, name: str, *, encrypts: bool) -> None:
         """Say that a logger cannot be understood, or can be again."""
-        issue = encrypted_issue(self.config_entry, name)
-        if not encrypts:
-            ir.async_delete_issue(self.hass, DOMAIN, issue)
-            return
-        ir.async_create_issue(
-            self.hass,
-            DOMAIN,
-            issue,
-            is_fixable=False,
-            severity=ir.IssueSeverity.WARNING,
-            translation_key="encrypted_datalogger",
-            translation_placeholders={"logger": name},
-        )
+        report_encryption(self.hass, self.config_entry, name, encrypts=encrypts)
 
     # -- polling ------------------------------------------------------------------
 
@@ -432,10 +422,11 @@ class DataloggerCoordinator(LocalSolarCoordinator):
         self, wanted: set[PointId]
     ) -> dict[str, dict[str, Value | None]]:
         """Return the last values of what is not silent, and ask for settings that are due."""
-        self._report_loop()
+        if self.server.statistics.loops:
+            report_loop(self.hass, self.config_entry, loops=True)
         await self.buffered.async_flush()
         for inverter in self.fleet.inverters.values():
-            self._ask_for_settings(inverter, wanted)
+            self._rounds.ask(inverter, wanted)
         snapshot: dict[str, dict[str, Value | None]] = {
             self.server_id: server_values(self.server)
         }
@@ -475,70 +466,19 @@ class DataloggerCoordinator(LocalSolarCoordinator):
         patience = logger.patience if logger is not None else 0.0
         return live_at is None or time.monotonic() - live_at > patience
 
-    def _report_loop(self) -> None:
-        """Say that the name of the maker's server leads here."""
-        if self.server.statistics.loops:
-            ir.async_create_issue(
-                self.hass,
-                DOMAIN,
-                loop_issue(self.config_entry),
-                is_fixable=False,
-                severity=ir.IssueSeverity.WARNING,
-                translation_key="cloud_is_here",
-                translation_placeholders={
-                    "host": self.config_entry.data[CONF_CLOUD_HOST]
-                },
-            )
-
     @override
     async def _async_probe(self) -> bool:
         return True
 
     # -- settings -----------------------------------------------------------------
 
-    def _ask_for_settings(
-        self, inverter: ReportedInverter, wanted: Iterable[PointId]
+    @callback
+    def _report_settings(
+        self, inverter: ReportedInverter, snapshot: dict[str, dict[str, Value | None]]
     ) -> None:
-        """Have settings read that are due, beside everything else: sticks are slow."""
-        known, serial = inverter.inverter, inverter.serial
-        if known is None or not inverter.unit.connected or serial in self._asked:
-            return
-        if time.monotonic() < self._pause.get(serial, (0.0, 0.0))[0]:
-            return
-        settings = {
-            (device, key)
-            for device, key in wanted
-            if (row := known.register(key)) is not None
-            and row.space is Space.HOLDING
-            and device in (known.id, known.battery_id)
-        }
-        if not settings:
-            return
-        self._asked.add(serial)
-        self.config_entry.async_create_background_task(
-            self.hass,
-            self._async_ask_for_settings(inverter, settings),
-            f"{self.name}: settings",
-        )
-
-    async def _async_ask_for_settings(
-        self, inverter: ReportedInverter, settings: set[PointId]
-    ) -> None:
-        assert inverter.inverter is not None
-        try:
-            poll = await inverter.inverter.async_poll(settings)
-        finally:
-            self._asked.discard(inverter.serial)
-        if poll.asleep is None:
-            self._pause.pop(inverter.serial, None)
-            if not self._is_silent(inverter):
-                self._report(poll.snapshot)
-            return
-        # Many sticks do not answer such questions at all: they are no less awake.
-        _, before = self._pause.get(inverter.serial, (0.0, FIRST_PAUSE / 2))
-        pause = min(2 * before, LAST_PAUSE)
-        self._pause[inverter.serial] = (time.monotonic() + pause, pause)
-        LOGGER.debug("%s: no settings: %s", self.name, poll.asleep)
+        """Show settings that were answered, unless the inverter has fallen silent since."""
+        if not self._is_silent(inverter):
+            self._report(snapshot)
 
     @override
     def drivers(self) -> Mapping[str, Driver]:
@@ -632,48 +572,9 @@ class DataloggerCoordinator(LocalSolarCoordinator):
 
     @override
     async def async_diagnose(self) -> Mapping[str, object]:
-        statistics = self.server.statistics
         return {
-            "server": {
-                "connected": len(self.server.sessions),
-                "connections": statistics.connections,
-                "refused": statistics.refused,
-                "damaged": statistics.damaged,
-                "loops": statistics.loops,
-            },
+            **diagnosed_fleet(self.server, self.fleet, self._is_silent),
             "buffered": self.buffered.statistics,
-            "loggers": [
-                {
-                    "logger": mask_text(logger.serial),
-                    "protocol": logger.session and logger.session.protocol.name,
-                    "connected": logger.session is not None,
-                    "connections": logger.connections,
-                    "answered_by_cloud": logger.session is not None
-                    and not logger.session.answers_itself,
-                    "encrypted": logger.session is not None
-                    and logger.session.is_encrypted,
-                    "interval": logger.interval,
-                    "records": logger.records,
-                    "rejected": logger.rejected,
-                    "blocked": logger.blocked,
-                    "clock_offset": logger.clock_offset,
-                    "last_record": logger.last_record
-                    and logger.last_record.isoformat(),
-                }
-                for logger in self.fleet.loggers.values()
-            ],
-            "inverters": [
-                {
-                    "inverter": mask_text(inverter.serial),
-                    "logger": mask_text(inverter.logger),
-                    "unit": inverter.unit.number,
-                    "silent": self._is_silent(inverter),
-                    "elsewhere": inverter.is_elsewhere,
-                    "identification": inverter.inverter
-                    and diagnosed(inverter.inverter.identified),
-                }
-                for inverter in self.fleet.inverters.values()
-            ],
         }
 
 
@@ -692,22 +593,3 @@ def _cloud(entry: LocalSolarConfigEntry) -> Cloud:
             takeover=options.get(CONF_CLOUD_TAKEOVER, False),
         ),
     )
-
-
-def encrypted_issue(entry: LocalSolarConfigEntry, serial: str) -> str:
-    """Return the id of the issue that a logger cannot be understood."""
-    return f"encrypted_{entry.entry_id}_{serial}"
-
-
-@callback
-def forget_issues(hass: HomeAssistant, entry: LocalSolarConfigEntry) -> None:
-    """Take back what was said of the loggers of an entry that is deleted."""
-    for domain, issue in list(ir.async_get(hass).issues):
-        if domain == DOMAIN and issue.startswith(encrypted_issue(entry, "")):
-            ir.async_delete_issue(hass, DOMAIN, issue)
-    ir.async_delete_issue(hass, DOMAIN, loop_issue(entry))
-
-
-def loop_issue(entry: LocalSolarConfigEntry) -> str:
-    """Return the id of the issue that the name of the maker's server leads here."""
-    return f"cloud_is_here_{entry.entry_id}"

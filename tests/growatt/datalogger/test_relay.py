@@ -600,6 +600,41 @@ async def test_more_than_can_be_held_for_a_cloud_ends_the_wait_for_it(
         assert await logger.ask(report(tid=99)) == report(tid=99).ack()
 
 
+async def test_logger_goes_back_to_the_cloud_once_that_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would stay here for weeks: a logger keeps its connection."""
+    monkeypatch.setattr(server_module, "RETRY_CLOUD", AT_ONCE)
+    async with _everybody() as (server, _, stick, cloud):
+        await cloud.stop()
+        await until(lambda: _session(server).answers_itself)
+        assert stick.connections == 1
+        await cloud.start()
+        await stick.wait_until(lambda: stick.connections == 2)
+        await stick.wait_until(lambda: stick.is_announced)
+        assert not _session(server).answers_itself
+
+
+async def test_logger_is_left_alone_while_the_cloud_stays_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server_module, "RETRY_CLOUD", AT_ONCE)
+    tried = 0
+    open_connection = asyncio.open_connection
+
+    async def count(*address: Any) -> Any:
+        nonlocal tried
+        tried += 1
+        return await open_connection(*address)
+
+    async with _everybody() as (server, _, stick, cloud):
+        await cloud.stop()
+        monkeypatch.setattr(asyncio, "open_connection", count)
+        await until(lambda: tried >= 3)
+        assert stick.connections == 1
+        assert _session(server).answers_itself
+
+
 async def test_logger_that_connects_anew_is_the_clouds_again() -> None:
     async with _everybody() as (server, _, stick, cloud):
         await cloud.stop()

@@ -195,22 +195,19 @@ async def test_connections_are_counted_out() -> None:
             assert await welcome.receive() == ping("XGD9")
 
 
-async def test_strangers_do_not_keep_loggers_out_for_ever(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "INTRODUCED_WITHIN", 0.2)
+async def test_strangers_do_not_keep_loggers_out() -> None:
+    """The oldest of them gives way."""
     async with (
         _listening(limits=Limits(strangers=2)) as (server, _),
         wire(server.port) as one,
-        wire(server.port, b"\0" * 5) as two,
     ):
-        await until(lambda: server.statistics.connections == 2)
-        async with wire(server.port, ping()) as logger:
-            assert await logger.closed() == []
-        await one.closed()
-        await two.closed()
-        async with wire(server.port, ping()) as logger:
-            assert await logger.receive() == ping()
+        await until(lambda: server.statistics.connections == 1)
+        async with wire(server.port, b"\0" * 5):
+            await until(lambda: server.statistics.connections == 2)
+            async with wire(server.port, ping()) as logger:
+                assert await logger.receive() == ping()
+                assert await one.closed() == []
+                assert server.statistics.refused == 1
 
 
 @pytest.mark.parametrize(

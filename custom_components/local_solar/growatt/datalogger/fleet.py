@@ -41,6 +41,9 @@ MAX_LOGGERS: Final = 1100
 MAX_INVERTERS: Final = 32
 """Behind one logger: as many as its bus takes."""
 
+TOLD_EVERY: Final = 60.0
+"""Seconds after which it is told again that the maker's server wants the same."""
+
 SHOWN_EVERY: Final = timedelta(minutes=5)
 """How often the time of the last record is shown anew while there are records."""
 
@@ -180,6 +183,8 @@ class Fleet:
         self._local_time = local_time
         self._create_task = create_task
         self._busy: set[str] = set()
+        self._judged: dict[str, tuple[Verdict, float]] = {}
+        """What was told last of the maker's server, by logger, and when."""
         self._on_line: dict[tuple[str, int], ReportedInverter] = {}
         """Who is behind each unit of each logger."""
 
@@ -224,7 +229,12 @@ class Fleet:
             return
         if not verdict.passes:
             logger.blocked += 1
-        self._owner.server_commanded(logger, verdict)
+        now = time.monotonic()
+        last, at = self._judged.get(session.logger, (None, 0.0))
+        # A server that repeats itself is counted, and told of now and then.
+        if verdict != last or now - at >= TOLD_EVERY:
+            self._judged[session.logger] = verdict, now
+            self._owner.server_commanded(logger, verdict)
 
     def _logger(self, session: Session) -> Logger | None:
         """Return the logger of a session, ``None`` if there are too many."""

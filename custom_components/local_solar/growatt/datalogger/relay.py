@@ -82,6 +82,7 @@ class Relay(asyncio.Protocol):
         "_transport",
         "_unanswered",
         "_write",
+        "down_since",
         "state",
     )
 
@@ -106,6 +107,8 @@ class Relay(asyncio.Protocol):
 
         """
         self.state = State.CONNECTING
+        self.down_since = 0.0
+        """When the server was last seen to be away, in monotonic seconds."""
         self._cloud = cloud
         self._session = session
         self._write = write
@@ -280,7 +283,7 @@ class Relay(asyncio.Protocol):
         """Answer the logger from now on, what the server left open included."""
         if self.state is State.DOWN:
             return
-        self.state = State.DOWN
+        self.state, self.down_since = State.DOWN, time.monotonic()
         _LOGGER.info(
             "Growatt's server %s:%d %s. Logger %s is answered here until it connects anew",
             self._cloud.host,

@@ -5,7 +5,7 @@ which logger it is within half a minute is shown out, and no connection knows of
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 import logging
@@ -16,7 +16,7 @@ from typing import Final, override
 from .packets import Packet
 from .policy import Verdict
 from .records import COMMANDS, RecordError
-from .relay import Cloud, Relay, State
+from .relay import CONNECT_TIMEOUT, Cloud, Relay, State
 from .session import Listener, Session
 from .stream import Noise, Stream
 
@@ -35,6 +35,10 @@ COMPLETED_WITHIN: Final = 60.0
 
 IDLE: Final = 600.0
 """Seconds of silence after which a logger has gone: it pings every three minutes."""
+
+RETRY_CLOUD: Final = 900.0
+"""Seconds after which the maker's server is looked for again. If it is there, the loggers
+that were answered here meanwhile are made to connect anew."""
 
 UNREAD: Final = 60.0
 """Seconds after which a logger is shut out that does not read our answers."""
@@ -122,7 +126,9 @@ class Server:
         """What all connections read into, one at a time: each copies its bytes at once."""
         self._by_logger: dict[str, Connection] = {}
         self._connections: set[Connection] = set()
-        self._strangers = 0
+        self._strangers: dict[Connection, None] = {}
+        """Those who have not said yet who they are, in the order they came."""
+        self._search: asyncio.Task[None] | None = None
         self._server: asyncio.Server | None = None
         self._ticker: asyncio.TimerHandle | None = None
 
@@ -136,13 +142,17 @@ class Server:
     async def start(self, host: str, port: int = PORT) -> None:
         """Listen. Raises ``OSError`` if that cannot be."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self), host, port)
+        self._server = await loop.create_server(
+            lambda: Connection(self), host, port, backlog=self.limits.connections
+        )
         self._ticker = loop.call_later(TICK, self._tick)
 
     async def stop(self) -> None:
         """Close everything."""
         if self._ticker is not None:
             self._ticker.cancel()
+        if self._search is not None:
+            self._search.cancel()
         if self._server is not None:
             self._server.close()
         for connection in list(self._connections):
@@ -160,21 +170,57 @@ class Server:
             line.check(now)
         for connection in list(self._connections):
             connection.check(now)
+        self._look_for_cloud(now)
         self._ticker = asyncio.get_running_loop().call_later(TICK, self._tick)
+
+    # -- the maker's server, when it was lost ----------------------------------------
+
+    def _look_for_cloud(self, now: float) -> None:
+        """See whether the maker's server is back, if loggers have done without for long.
+
+        Where its name leads here there is nothing to look for.
+        """
+        if self._search is not None and not self._search.done():
+            return
+        if self.cloud is not None and not self.statistics.loops:
+            without = [
+                connection
+                for connection in self._connections
+                if connection.is_without_cloud(now)
+            ]
+            if without:
+                work = self._async_go_back(self.cloud, without)
+                self._search = asyncio.get_running_loop().create_task(work)
+
+    async def _async_go_back(self, cloud: Cloud, without: Iterable[Connection]) -> None:
+        """Let loggers begin anew, with the maker's server, if that can be reached."""
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                _, writer = await asyncio.open_connection(cloud.host, cloud.port)
+        except OSError, UnicodeError:
+            for connection in without:
+                connection.wait_for_cloud()
+            return
+        writer.close()
+        for connection in without:
+            connection.close()
 
     # -- what connections ask -----------------------------------------------------
 
     def may_connect(self, connection: Connection) -> bool:
-        """Take a connection in, unless there are too many."""
+        """Take a connection in, unless there are too many.
+
+        Of those who do not say who they are, the oldest gives way.
+        """
         self.statistics.connections += 1
-        if (
-            len(self._connections) >= self.limits.connections
-            or self._strangers >= self.limits.strangers
-        ):
+        if len(self._connections) >= self.limits.connections:
             self.statistics.refused += 1
             return False
+        if len(self._strangers) >= self.limits.strangers:
+            self.statistics.refused += 1
+            next(iter(self._strangers)).close()
         self._connections.add(connection)
-        self._strangers += 1
+        self._strangers[connection] = None
         return True
 
     def may_report(self, logger: str, peer_name: object) -> bool:
@@ -196,7 +242,7 @@ class Server:
 
     def introduced(self, connection: Connection, session: Session) -> None:
         """Take note of who a connection is; an older one of the same logger is over."""
-        self._strangers -= 1
+        del self._strangers[connection]
         if not session.logger:
             return
         if (older := self._by_logger.get(session.logger)) is not None:
@@ -212,7 +258,7 @@ class Server:
         self._connections.discard(connection)
         session = connection.session
         if session is None:
-            self._strangers -= 1
+            del self._strangers[connection]
         elif self._by_logger.get(session.logger) is connection:
             del self._by_logger[session.logger], self.sessions[session.logger]
             self.listener.session_ended(session)
@@ -469,6 +515,19 @@ class Connection(asyncio.BufferedProtocol):
         return self._is_slow or self._is_held or self._unread_since is not None
 
     # -- looking after it ---------------------------------------------------------
+
+    def is_without_cloud(self, now: float) -> bool:
+        """Return whether it has been answered here for long in the cloud's place."""
+        return (
+            self._relay is not None
+            and self._relay.state is State.DOWN
+            and now - self._relay.down_since > RETRY_CLOUD
+        )
+
+    def wait_for_cloud(self) -> None:
+        """Take note that the maker's server is still away."""
+        if self._relay is not None:
+            self._relay.down_since = time.monotonic()
 
     def check(self, now: float) -> None:
         """Close what is of no use any more."""

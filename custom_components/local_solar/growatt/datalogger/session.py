@@ -153,7 +153,8 @@ class Session:
         if not packet.is_intact and not self.takes_damaged:
             self._reject(packet, "its checksum is wrong")
             return True
-        if is_encrypted(packet):
+        is_understood = self.records and packet.type != Type.SESSION_KEY
+        if not is_understood and is_encrypted(packet):
             self.is_encrypted = True
             self.end()
             self._listener.encrypted(self)
