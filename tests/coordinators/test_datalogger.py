@@ -22,11 +22,11 @@ from custom_components.local_solar.const import (
     DOMAIN,
     WRITE_CONFIRM,
 )
-from custom_components.local_solar.coordinators.datalogger import EVENT_RECORD
 from custom_components.local_solar.coordinators.datalogger_issues import (
     encrypted_issue,
     loop_issue,
 )
+from custom_components.local_solar.coordinators.record_event import EVENT_RECORD
 from custom_components.local_solar.coordinators.settings_rounds import FIRST_PAUSE
 from custom_components.local_solar.modbus_link import ModbusLink
 from custom_components.local_solar.points import (
@@ -849,3 +849,14 @@ async def test_two_names_of_one_thing_do_not_collide(hass: HomeAssistant) -> Non
         assert found[LOGGER] == LOGGER_ID
         assert state_of(hass, LOGGER, CONNECTED.key).state == "on"
         assert state_of(hass, LOGGER_ID, CONNECTED.key).state == "on"
+
+
+async def test_counters_of_large_inverters_may_grow_fast(hass: HomeAssistant) -> None:
+    entry = await set_up(hass)
+    at_home = coordinator_of(entry).counters.max_power
+    async with reporting(
+        hass, entry, inverters=[SimulatedInverter(1, "max_60000tl3", "MAX0CE1234")]
+    ):
+        assert coordinator_of(entry).counters.max_power == 120 > at_home
+    await hass.config_entries.async_reload(entry.entry_id)
+    assert coordinator_of(entry).counters.max_power == 120

@@ -411,6 +411,12 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
             LOGGER.info("%s: everything can be read again", self.name)
         self.failed = failed
 
+    def expect_power_of(self, rated_power: float | None) -> None:
+        """Let counters grow as fast as an inverter of that size makes them, in VA."""
+        if rated_power is not None:
+            most = 2 * rated_power / 1000
+            self.counters.max_power = max(self.counters.max_power, most)
+
     def _keep_counters(
         self,
         snapshot: dict[str, dict[str, Value | None]],

@@ -7,15 +7,9 @@ from datetime import datetime, timedelta
 import time
 from typing import Final, override
 
-from homeassistant.const import (
-    ATTR_DEVICE_ID,
-    CONF_HOST,
-    CONF_PORT,
-    EVENT_HOMEASSISTANT_STOP,
-)
+from homeassistant.const import CONF_HOST, CONF_PORT, EVENT_HOMEASSISTANT_STOP
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryNotReady
-from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.event import async_call_later, async_track_time_change
 from homeassistant.util import dt as dt_util
 
@@ -66,7 +60,6 @@ from ..growatt.settings import InverterSettings
 from ..modbus.image import Space
 from ..points import CONNECTED, Device, Occurrence, PointId, Value
 from ..registers import ParameterReading, RegisterDump, RegisterReading
-from ..values import as_json
 from ..write_errors import WriteError
 from ..write_gate import Driver
 from .base import LocalSolarConfigEntry, LocalSolarCoordinator
@@ -77,9 +70,8 @@ from .inverter_registers import (
     async_read_register,
     async_read_registers,
 )
+from .record_event import fire_record
 from .settings_rounds import SettingsRounds
-
-EVENT_RECORD: Final = f"{DOMAIN}_datalogger_record"
 
 CLOCK_HOUR: Final = 4
 """At which loggers' clocks are set each day: any change to or from summer time is over."""
@@ -89,15 +81,6 @@ MOST_OFFSET: Final = 600.0
 
 SETTINGS_AFTER: Final = 3.0
 """Seconds after an announcement at which the settings are read that it does not tell."""
-
-_KINDS: Final[Mapping[int, str]] = {
-    Type.ANNOUNCE: "announcement",
-    Type.LIVE: "live",
-    Type.BUFFERED: "buffered",
-    Type.VPP: "vpp",
-    Type.MORE: "more",
-}
-"""What the event of a record calls it."""
 
 
 class DataloggerCoordinator(LocalSolarCoordinator):
@@ -139,6 +122,7 @@ class DataloggerCoordinator(LocalSolarCoordinator):
         restore(self.fleet, entry.data[CONF_INVENTORY])
         for inverter in self.fleet.inverters.values():
             inverter.is_elsewhere = self.is_elsewhere(inverter.serial)
+            self._expect(inverter)
         self.set_devices(self._all_devices())
 
     @property
@@ -311,12 +295,17 @@ class DataloggerCoordinator(LocalSolarCoordinator):
     @callback
     def inverter_identified(self, inverter: ReportedInverter) -> None:
         """Show an inverter that has become known."""
+        self._expect(inverter)
         self._look_at_devices()
+
+    def _expect(self, inverter: ReportedInverter) -> None:
+        if inverter.inverter is not None:
+            self.expect_power_of(inverter.inverter.identified.rated_power)
 
     @callback
     def inverter_reported(self, reported: Reported) -> None:
         """Show the values of a record, or keep those of an earlier time."""
-        self._fire_record(reported)
+        fire_record(self.hass, self.config_entry, reported)
         if reported.is_buffered:
             self._keep_for_statistics(reported)
             return
@@ -384,31 +373,6 @@ class DataloggerCoordinator(LocalSolarCoordinator):
         for device, values in snapshot.items():
             self._values.setdefault(device, {}).update(values)
         self.take_report(snapshot)
-
-    def _fire_record(self, reported: Reported) -> None:
-        """Tell automations of a record, if one listens; nobody else keeps them."""
-        if EVENT_RECORD not in self.hass.bus.async_listeners():
-            return
-        record = reported.record
-        registered = dr.async_get(self.hass).async_get_device_by_identifier(
-            (DOMAIN, record.inverter), self.config_entry.entry_id
-        )
-        self.hass.bus.async_fire(
-            EVENT_RECORD,
-            {
-                ATTR_DEVICE_ID: registered and registered.id,
-                "datalogger": record.logger,
-                "inverter": record.inverter,
-                "unit": record.unit,
-                "type": _KINDS.get(record.type, str(record.type)),
-                "time": record.at and record.at.isoformat(),
-                "values": {
-                    key: as_json(value)
-                    for values in reported.poll.snapshot.values()
-                    for key, value in values.items()
-                },
-            },
-        )
 
     @callback
     def logger_encrypts(self, name: str, *, encrypts: bool) -> None:

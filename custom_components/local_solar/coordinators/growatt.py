@@ -31,7 +31,6 @@ from ..const import (
     DOMAIN,
     LOGGER,
 )
-from ..counters import MAX_POWER
 from ..growatt.energy_history import ROWS, Memory, entries
 from ..growatt.identify import (
     Identification,
@@ -183,8 +182,7 @@ class GrowattCoordinator(LocalSolarCoordinator):
             baud=self.link.line_baud,
             work_mode=WORK_MODES.get(self.config_entry.options.get(CONF_WORK_MODE, "")),
         )
-        if (rated_power := identified.rated_power) is not None:
-            self.counters.max_power = max(MAX_POWER, 2 * rated_power / 1000)
+        self.expect_power_of(identified.rated_power)
         self._settings = InverterSettings(
             unit, self.inverter, lambda: dt_util.now().replace(tzinfo=None)
         )

@@ -376,7 +376,9 @@ class Fleet:
     ) -> None:
         """Find out what an inverter is, from what was announced or by asking it."""
         unit: StickUnit | RecordedUnit = inverter.unit
-        if (announced := inverter.announced) is not None:
+        # What an announcement does not tell once, it does not tell at all.
+        announced, inverter.announced = inverter.announced, None
+        if announced is not None:
             unit = RecordedUnit(announced.blocks, record.blocks)
         else:
             inverter.asked_at = time.monotonic()
@@ -386,14 +388,13 @@ class Fleet:
             found = replace(found, vpp=False)
         except (ModbusError, IdentificationError) as err:
             _LOGGER.info(
-                "Inverter %s behind logger %s was not announced, and does not say what"
-                " it is: %s",
+                "Inverter %s behind logger %s does not say what it is, %s: %s",
                 inverter.serial,
                 inverter.logger,
+                "which was not announced" if announced is None else "as announced",
                 err,
             )
             return
-        inverter.announced = None
         if announced is None and not found.knows_settings:
             return
         self._identified(inverter, found)
