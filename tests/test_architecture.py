@@ -211,6 +211,8 @@ def test_only_the_gate_calls_a_drivers_write() -> None:
         "writing": {"self._owner"},
         # Asks whether there are any.
         "services": {"self.coordinator"},
+        # Asks whether two devices share one.
+        "battery_control": {"self._owner"},
     }
 
 

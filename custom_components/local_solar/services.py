@@ -44,16 +44,22 @@ from .points import (
     Wanted,
 )
 from .registers import ParameterReading, RegisterReading
-from .values import Given, NotAValueError, as_json, as_text, parse
-from .write_gate import Outcome, Pending, Written
+from .responses import (
+    ATTR_ADDRESS,
+    ATTR_REGISTER,
+    ATTR_SPACE,
+    ATTR_TOKEN,
+    ATTR_VALUE,
+    PARAMETER,
+    preview_response,
+    reading_response,
+    result_response,
+)
+from .values import Given, NotAValueError, as_text, parse
+from .write_gate import Outcome
 from .writing import Asker, Writing
 
-ATTR_REGISTER: Final = "register"
-ATTR_SPACE: Final = "space"
-ATTR_ADDRESS: Final = "address"
 ATTR_COUNT: Final = "count"
-ATTR_VALUE: Final = "value"
-ATTR_TOKEN: Final = "token"
 ATTR_CONFIRM: Final = "confirm"
 ATTR_EXPECTED: Final = "expected"
 ATTR_ONLY_IF_DIFFERENT: Final = "only_if_different"
@@ -84,9 +90,6 @@ def _whole_number(value: object) -> int:
 
 
 _WORD_ADDRESS: Final = probatio.All(probatio.Coerce(int), probatio.Range(0, 0xFFFF))
-
-PARAMETER: Final = "parameter"
-"""What is no register: a numbered parameter of a datalogger."""
 
 READ_REGISTER: Final = probatio.Schema(
     {
@@ -316,46 +319,7 @@ async def async_read_register(call: ServiceCall) -> ServiceResponse:
         reading = await coordinator.async_read_registers(
             request.device, data[ATTR_SPACE], data[ATTR_ADDRESS], data[ATTR_COUNT]
         )
-    return _reading(reading)
-
-
-def _reading(reading: RegisterReading | ParameterReading) -> ServiceResponse:
-    response: dict[str, Any]
-    if isinstance(reading, ParameterReading):
-        response = {
-            ATTR_SPACE: PARAMETER,
-            ATTR_ADDRESS: reading.number,
-            "raw": reading.text,
-        }
-    else:
-        response = {
-            ATTR_SPACE: reading.space.value,
-            ATTR_ADDRESS: reading.address,
-            "raw": list(reading.words),
-        }
-    if (point := reading.point) is None:
-        if isinstance(reading, ParameterReading):
-            return response
-        values = {key: as_json(value) for key, value in reading.values.items()}
-        return {**response, "values": values}
-    value = (
-        reading.value
-        if isinstance(reading, ParameterReading)
-        else reading.values[point.key]
-    )
-    response |= {
-        ATTR_REGISTER: point.key,
-        ATTR_VALUE: as_json(value),
-        "unit": point.unit,
-    }
-    if (setting := point.setting) is not None:
-        response["setting"] = {
-            "minimum": setting.minimum,
-            "maximum": setting.maximum,
-            "step": setting.step,
-            "options": list(point.options),
-        }
-    return response
+    return reading_response(reading)
 
 
 async def async_preview_write(call: ServiceCall) -> ServiceResponse:
@@ -369,7 +333,7 @@ async def async_preview_write(call: ServiceCall) -> ServiceResponse:
         request.parse(point, data[ATTR_VALUE]),
         await request.async_asker(),
     )
-    return _preview(pending)
+    return preview_response(pending)
 
 
 async def async_confirm_write(call: ServiceCall) -> ServiceResponse:
@@ -378,7 +342,7 @@ async def async_confirm_write(call: ServiceCall) -> ServiceResponse:
     written = await request.writing.async_confirm(
         request.device, call.data[ATTR_TOKEN], await request.async_asker()
     )
-    return _result(written) if call.return_response else None
+    return result_response(written) if call.return_response else None
 
 
 async def async_cancel_write(call: ServiceCall) -> None:
@@ -409,7 +373,7 @@ async def async_set_register(call: ServiceCall) -> ServiceResponse:
         expected=expected,
         only_if_different=data[ATTR_ONLY_IF_DIFFERENT],
     )
-    return _result(written) if call.return_response else None
+    return result_response(written) if call.return_response else None
 
 
 async def async_set_time_slot(call: ServiceCall) -> ServiceResponse:
@@ -424,7 +388,7 @@ async def async_set_time_slot(call: ServiceCall) -> ServiceResponse:
     grid_charge: bool | None = data.get(ATTR_GRID_CHARGE)
     if grid_charge is None:
         written = await writing.async_write(request.device, point.key, wanted, asker)
-        return _result(written) if call.return_response else None
+        return result_response(written) if call.return_response else None
     # What is charged with must not change for a slot that cannot be.
     await request.async_try(point.key, wanted, asker)
     charge = await writing.async_write(request.device, AC_CHARGE, grid_charge, asker)
@@ -447,7 +411,7 @@ async def async_set_time_slot(call: ServiceCall) -> ServiceResponse:
                 "grid_charge": as_text(grid_charge),
             },
         ) from err
-    return _result(written) if call.return_response else None
+    return result_response(written) if call.return_response else None
 
 
 async def async_dump_registers(call: ServiceCall) -> ServiceResponse:
@@ -520,7 +484,7 @@ async def async_control_battery(call: ServiceCall) -> ServiceResponse:
     written = await control.async_start(writing, command, await request.async_asker())
     until = control.until and dt_util.as_local(control.until)
     response = {
-        **_result(written),
+        **result_response(written),
         "until": until and until.isoformat(timespec="seconds"),
     }
     return response if call.return_response else None
@@ -531,38 +495,7 @@ async def async_release_battery(call: ServiceCall) -> ServiceResponse:
     request = _Call.of(call)
     request.check_confirmed()
     written = await request.battery_control.async_release(await request.async_asker())
-    return _result(written) if call.return_response else None
-
-
-def _preview(pending: Pending[Asker]) -> ServiceResponse:
-    setting, change = pending.setting, pending.change
-    return {
-        ATTR_TOKEN: pending.token,
-        ATTR_REGISTER: setting.point.key,
-        ATTR_ADDRESS: setting.address,
-        "current": as_json(pending.before.value),
-        ATTR_VALUE: as_json(change.value),
-        "unit": setting.point.unit,
-        "raw_current": list(pending.before.raw),
-        "raw_value": list(change.raw),
-        "persistent": pending.before.persistent,
-        "warnings": [*change.warnings, *change.doubts],
-        "note": setting.note,
-        "expires": pending.expires.isoformat(timespec="seconds"),
-    }
-
-
-def _result(written: Written[Asker]) -> dict[str, Any]:
-    return {
-        ATTR_REGISTER: written.setting.point.key,
-        ATTR_ADDRESS: written.setting.address,
-        "before": as_json(written.before.value),
-        "after": as_json(written.after.value if written.after else None),
-        "unit": written.setting.point.unit,
-        "outcome": written.outcome.value,
-        "written": written.outcome in (Outcome.WRITTEN, Outcome.CARRIED_OUT),
-        "verified": written.outcome in (Outcome.WRITTEN, Outcome.UNCHANGED),
-    }
+    return result_response(written) if call.return_response else None
 
 
 type _Handler = Callable[[ServiceCall], Coroutine[Any, Any, ServiceResponse | None]]
