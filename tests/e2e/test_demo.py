@@ -34,6 +34,13 @@ BEHIND_STICK = {
     "Hoymiles HMT-2250-6T 138293100013",
 }
 METER = "Hoymiles DTSU666"
+LISTENER = "Growatt datalogger server"
+LOGGER = "Growatt ShineWiFi-X XGD0DEMO01"
+SPH = "Growatt SPH 3000-6000TL BL-UP (5000 VA)"
+SPH_BATTERY = "Growatt battery"
+SPH_METER = "Growatt meter"
+REPORTED = {SPH, SPH_BATTERY, SPH_METER}
+"""What shows values once its stick has connected and reported."""
 MATE3 = "OutBack MATE3s"
 RADIAN = "OutBack GS8048A port 1"
 CONTROLLERS = {"OutBack FM80-150VDC port 3", "OutBack FM80-150VDC port 4"}
@@ -41,6 +48,8 @@ MONITOR = "OutBack FLEXnet DC port 5"
 BEHIND_MATE3 = {RADIAN, MONITOR} | CONTROLLERS
 ALWAYS_ON = {MATE3} | BEHIND_MATE3
 """What is not silent at night."""
+NOT_SILENT = ALWAYS_ON | {LISTENER, LOGGER}
+"""Of these Home Assistant tells something also while nobody answers."""
 
 DEVICES = {
     HYBRID,
@@ -50,11 +59,14 @@ DEVICES = {
     MICROINVERTER,
     STICK,
     METER,
+    LISTENER,
+    LOGGER,
+    *REPORTED,
     MATE3,
     *BEHIND_STICK,
     *BEHIND_MATE3,
 }
-ENTRIES = {HYBRID, PV_INVERTER, MICROINVERTER, STICK, MATE3}
+ENTRIES = {HYBRID, PV_INVERTER, LISTENER, MICROINVERTER, STICK, MATE3}
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +120,24 @@ def _doubts(runner: asyncio.Runner, house: House) -> list[str]:
     return doubts(runner.run(house.readings()))
 
 
+def _polled_doubts(runner: asyncio.Runner, house: House) -> list[str]:
+    """Return doubts about what is polled, rather than reported by a stick."""
+    return [
+        doubt
+        for doubt in _doubts(runner, house)
+        if doubt.partition(":")[0] not in REPORTED
+    ]
+
+
+async def _lose_all_doubts(house: House) -> None:
+    """Wait until there is nothing to doubt: a stick has to connect and to report."""
+
+    async def are_lost() -> bool | None:
+        return None if doubts(await house.readings()) else True
+
+    await until(are_lost, 30, "there are doubts")
+
+
 def _values(readings: list[Reading], device: str) -> dict[str, str]:
     return {
         reading.key: reading.value for reading in readings if reading.device == device
@@ -124,6 +154,18 @@ def test_all_devices_show_plausible_live_values(checked: list[Reading]) -> None:
     assert battery["battery_state"] == "charging"
     assert float(battery["battery_charge_power"]) > 100
     assert float(_values(checked, PV_INVERTER)["ac_power"]) > 1000
+
+
+def test_a_stick_shows_all_that_is_behind_it(checked: list[Reading]) -> None:
+    ids = {reading.device: reading.device_id for reading in checked}
+    via = {reading.device: reading.via_id for reading in checked}
+    assert via[LOGGER] == ids[LISTENER]
+    assert via[SPH] == ids[LOGGER]
+    assert via[SPH_BATTERY] == via[SPH_METER] == ids[SPH]
+    inverter = _values(checked, SPH)
+    assert float(inverter["pv_power"]) > 1000
+    assert inverter["active_power_limit"] == "100"
+    assert _values(checked, SPH_METER)["grid_power"] == inverter["grid_power"]
 
 
 def test_a_dtu_shows_all_that_is_behind_it(checked: list[Reading]) -> None:
@@ -172,14 +214,15 @@ def test_the_energy_dashboard_counts_all_once_and_has_no_objections(
     preferences = runner.run(furnished.client.command("energy/get_prefs"))
     sources = preferences["energy_sources"]
     assert [source["type"] for source in sources] == [
-        *["solar"] * 5,
+        *["solar"] * 6,
         "grid",
-        *["battery"] * 2,
+        *["battery"] * 3,
     ]
     names = [source["name"] for source in sources if source["type"] == "solar"]
-    assert names == [HYBRID, PV_INVERTER, DTU, STICK, MATE3]
+    assert names == [HYBRID, PV_INVERTER, SPH, DTU, STICK, MATE3]
     assert [source["name"] for source in sources if source["type"] == "battery"] == [
         BATTERY,
+        SPH_BATTERY,
         MONITOR,
     ]
 
@@ -230,7 +273,8 @@ def test_a_reloaded_entry_shows_values_at_once(
 ) -> None:
     _reload(runner, hurried, _entries(runner, hurried))
     assert {entry.state for entry in _entries(runner, hurried)} == {"loaded"}
-    assert _doubts(runner, hurried) == []
+    assert _polled_doubts(runner, hurried) == []
+    runner.run(_lose_all_doubts(hurried))
 
 
 def test_an_entry_that_is_switched_off_lets_go_of_its_devices(
@@ -333,13 +377,18 @@ def test_counters_outlast_a_restart_while_devices_are_silent(
     shown = {
         reading.entity_id: reading.value
         for reading in silence.restarted
-        if reading.device not in ALWAYS_ON
+        if reading.device not in NOT_SILENT
     }
     assert shown == {
         reading.entity_id: _when_silent(reading)
         for reading in silence.before
-        if reading.device not in ALWAYS_ON
+        if reading.device not in NOT_SILENT
     }
+
+
+def test_a_stick_that_is_silent_at_a_restart_is_not_connected(silence: Silence) -> None:
+    assert _values(silence.restarted, LOGGER)["connected"] == "off"
+    assert _values(silence.restarted, LISTENER)["loggers_connected"] == "0"
 
 
 def test_a_mate3_that_is_silent_at_a_restart_is_not_set_up(silence: Silence) -> None:
@@ -358,7 +407,8 @@ def test_devices_that_answer_again_show_values(
     )
     mate3 = _entry(runner, hurried, MATE3)
     _reload(runner, hurried, [*_growatt_entries(runner, hurried), mate3])
-    assert _doubts(runner, hurried) == []
+    assert _polled_doubts(runner, hurried) == []
+    runner.run(_lose_all_doubts(hurried))
 
 
 def _when_silent(reading: Reading) -> str:
