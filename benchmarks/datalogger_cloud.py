@@ -40,7 +40,7 @@ class _Line:
             self._records = len(self.packets.records[0])
             self._acks = b"".join(self.packets.acks) * 2
             self._ack = len(self.packets.acks[0])
-        first = len(self.packets.announcement)
+        first = len(self.packets.announcement + self.packets.interval)
         if self.bytes < first:
             return
         answer = b""

@@ -38,11 +38,13 @@ class _Logger:
         self.connection.sendall(data)
 
     def announce(self) -> None:
-        self._send(self.packets.announcement)
+        self._send(self.packets.announcement + self.packets.interval)
         expected = self.packets.announcement_ack
         got = b""
         while len(got) < len(expected):
-            got += self.connection.recv(len(expected) - len(got))
+            got += (part := self.connection.recv(len(expected) - len(got)))
+            if not part:
+                raise RuntimeError("the server hung up on an announcement")
         assert got == expected, got.hex()
 
     def send(self) -> None:

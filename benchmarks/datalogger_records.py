@@ -9,11 +9,13 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Final
 
+from simulators.datalogger import parameters
 from simulators.datalogger.inverters import SimulatedInverter
 from simulators.datalogger.packets import (
     Group,
     Kind,
     Packet,
+    Parameter,
     Record,
     serial_field,
     stamp_of,
@@ -42,6 +44,8 @@ class LoggerPackets:
     inverter: str
     ping: bytes
     announcement: bytes
+    interval: bytes
+    """Tells how often it reports: who has told is not asked a minute later."""
     announcement_ack: bytes
     records: tuple[bytes, ...]
     acks: tuple[bytes, ...]
@@ -81,6 +85,11 @@ def logger_packets(number: int, family: str, records: int = ROUND) -> LoggerPack
         packet(Kind.LIVE, each + 1, inputs, FIRST_TIME + timedelta(seconds=each))
         for each in range(records)
     ]
+    interval = Packet(
+        kind=Kind.PARAMETER,
+        body=Parameter(logger, parameters.INTERVAL, "5").body(PROTOCOL),
+        protocol=PROTOCOL,
+    )
     ping = Packet(
         kind=Kind.PING, body=serial_field(PROTOCOL, logger), protocol=PROTOCOL
     )
@@ -89,6 +98,7 @@ def logger_packets(number: int, family: str, records: int = ROUND) -> LoggerPack
         inverter=inverter,
         ping=ping.encode(),
         announcement=announcement.encode(),
+        interval=interval.encode(),
         announcement_ack=announcement.ack().encode(),
         records=tuple(each.encode() for each in live),
         acks=tuple(each.ack().encode() for each in live),

@@ -201,10 +201,10 @@ class Decoding(Passing):
                 break
             if crc16(data[start:stop]) == int.from_bytes(data[stop : stop + 2]):
                 body = masked(data[start + HEADER_BYTES : stop])
-                count = (len(body) - _WORDS_AT) // 2
+                count = max(0, len(body) - _WORDS_AT) // 2
                 if (form := self._formats.get(count)) is None:
                     form = self._formats[count] = Struct(f">{count}H")
-                self.words = form.unpack_from(body, _WORDS_AT)
+                self.words = form.unpack_from(body, _WORDS_AT) if count else ()
             start = stop + CHECKSUM_BYTES
         self._rest = data[start:]
 
