@@ -70,23 +70,17 @@ def serve_probe() -> None:
 
 def _flood(connection: socket.socket) -> None:
     """Send good records without a pause, and read what comes."""
-    records = b"".join(logger_packets(1, FAMILY).records)
-
-    def read() -> None:
-        with suppress(OSError):
-            while connection.recv(65_536):
-                pass
-
-    threading.Thread(target=read, daemon=True).start()
-    while True:
-        connection.sendall(records)
+    _send_without_pause(connection, b"".join(logger_packets(1, FAMILY).records))
 
 
 def _flood_hugely(connection: socket.socket) -> None:
     """Send the largest packets there may be, and read what comes."""
     body = serial_field(6, "XGD0B00005").ljust(_HUGE - 2, b"\xa5")
-    packets = Packet(kind=Kind.METER_REPORT, body=body).encode() * 16
+    packet = Packet(kind=Kind.METER_REPORT, body=body)
+    _send_without_pause(connection, packet.encode() * 16)
 
+
+def _send_without_pause(connection: socket.socket, packets: bytes) -> None:
     def read() -> None:
         with suppress(OSError):
             while connection.recv(65_536):

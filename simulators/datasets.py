@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from .errors import SimulatorError
+from .text_file import read_text
 
 SHIPPED: Final = Path(__file__).with_name("datasets")
 """Folder of the datasets that come with the simulators."""
@@ -97,15 +98,7 @@ class Dataset:
         ``unit`` picks the device out of a capture of several.
         Raises ``SimulatorError`` if it cannot be read or holds something else.
         """
-        path = _path(source)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as err:
-            raise SimulatorError(
-                f"{source}: cannot be read: {err.strerror or err}"
-            ) from None
-        except UnicodeDecodeError:
-            raise SimulatorError(f"{source}: is not a text file in UTF-8") from None
+        text = read_text(_path(source), source)
         name = str(source)
         if _is_capture(text):
             return cls._from_capture(text, name, unit)

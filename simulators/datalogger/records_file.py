@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from simulators.errors import SimulatorError
+from simulators.text_file import read_text
 
 from .packets import Packet, PacketError, PacketReader
 from .waiting import PATIENCE, Waiting
@@ -42,14 +43,7 @@ def load_recordings(source: str | Path) -> list[Recording]:
     Packets that are not whole are left out, as they would spoil those behind them.
     Raises ``SimulatorError`` if the file cannot be read or holds something else.
     """
-    try:
-        text = Path(source).read_text(encoding="utf-8")
-    except OSError as err:
-        raise SimulatorError(
-            f"{source}: cannot be read: {err.strerror or err}"
-        ) from None
-    except UnicodeDecodeError:
-        raise SimulatorError(f"{source}: is not a text file in UTF-8") from None
+    text = read_text(source)
     found: dict[tuple[str, int], list[Packet]] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():

@@ -17,6 +17,7 @@ from custom_components.local_solar.hoymiles.dataset import from_json
 from custom_components.local_solar.hoymiles.errors import MessageError
 from custom_components.local_solar.hoymiles.messages import Fields
 from simulators.errors import SimulatorError
+from simulators.text_file import read_text
 
 from .fields import integer
 from .inventory import INVENTORIES, Inventory, InverterModel, InverterSpec
@@ -47,13 +48,7 @@ class ServedMessages:
     def load(cls, path: str | Path) -> Self:
         """Read a file. Raises ``SimulatorError``."""
         try:
-            document = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as err:
-            raise SimulatorError(
-                f"{path}: cannot be read: {err.strerror or err}"
-            ) from None
-        except UnicodeDecodeError:
-            raise SimulatorError(f"{path}: is not a text file in UTF-8") from None
+            document = json.loads(read_text(path))
         except (json.JSONDecodeError, RecursionError) as err:
             raise SimulatorError(f"{path}: is not JSON: {err}") from None
         return cls.parse(document, str(path))

@@ -55,6 +55,7 @@ from ..growatt.datalogger.relay import Cloud
 from ..growatt.datalogger.server import Server, why_not
 from ..growatt.datalogger.settings import SETTINGS, LoggerSettings, value_of
 from ..growatt.datalogger.stored import inverters_in, restore, to_json
+from ..growatt.inverter import Inverter
 from ..growatt.masking import mask_text
 from ..growatt.settings import InverterSettings
 from ..modbus.image import Space
@@ -246,11 +247,11 @@ class DataloggerCoordinator(LocalSolarCoordinator):
     def forget(self, device: str) -> bool:
         """Forget what has not reported for long; it comes back if it reports again."""
         fleet = self.fleet
-        for logger in list(fleet.loggers.values()):
-            if logger_id(logger.serial) == device and logger.session is None:
-                del fleet.loggers[logger.serial]
-                self._commands.pop(logger.serial, None)
-                break
+        if (logger := self._logger_of(device)) is not None:
+            if logger.session is not None:
+                return False
+            del fleet.loggers[logger.serial]
+            self._commands.pop(logger.serial, None)
         else:
             inverter, meter = fleet.inverters.get(device), fleet.meters.get(device)
             if inverter is not None and not self._is_silent(inverter):
@@ -471,12 +472,12 @@ class DataloggerCoordinator(LocalSolarCoordinator):
 
     # -- registers ----------------------------------------------------------------
 
-    def _inverter_of(self, device: str) -> ReportedInverter:
+    def _inverter_of(self, device: str) -> Inverter:
         """Return the inverter of a device. Raises ``ServiceValidationError``."""
         for inverter in self.fleet.inverters.values():
             known = inverter.inverter
             if known is not None and device in (known.id, known.battery_id):
-                return inverter
+                return known
         raise self.refusal("no_registers")
 
     @override
@@ -489,23 +490,18 @@ class DataloggerCoordinator(LocalSolarCoordinator):
             reading = await self.async_read_parameter(device, PARAMETERS[key])
             value = value_of(point, reading.text)
             return replace(reading, point=point, value=value)
-        known = self._inverter_of(device).inverter
-        assert known is not None
-        return await async_read_register(self, known, key)
+        return await async_read_register(self, self._inverter_of(device), key)
 
     @override
     async def async_read_registers(
         self, device: str, space: Space, address: int, count: int
     ) -> RegisterReading:
-        known = self._inverter_of(device).inverter
-        assert known is not None
-        return await async_read_registers(self, known, space, address, count)
+        inverter = self._inverter_of(device)
+        return await async_read_registers(self, inverter, space, address, count)
 
     @override
     async def async_dump_registers(self, device: str) -> RegisterDump:
-        known = self._inverter_of(device).inverter
-        assert known is not None
-        return await async_dump_registers(known)
+        return await async_dump_registers(self._inverter_of(device))
 
     def _logger_of(self, device: str) -> Logger | None:
         for logger in self.fleet.loggers.values():

@@ -23,18 +23,7 @@ def report_encryption(
 ) -> None:
     """Say that a logger cannot be understood, or take that back."""
     issue = encrypted_issue(entry, logger)
-    if not encrypts:
-        ir.async_delete_issue(hass, DOMAIN, issue)
-        return
-    ir.async_create_issue(
-        hass,
-        DOMAIN,
-        issue,
-        is_fixable=False,
-        severity=ir.IssueSeverity.WARNING,
-        translation_key="encrypted_datalogger",
-        translation_placeholders={"logger": logger},
-    )
+    _report(hass, issue, encrypts, "encrypted_datalogger", {"logger": logger})
 
 
 @callback
@@ -42,8 +31,14 @@ def report_loop(
     hass: HomeAssistant, entry: LocalSolarConfigEntry, *, loops: bool
 ) -> None:
     """Say that the name of the maker's server leads here, or take that back."""
-    issue = loop_issue(entry)
-    if not loops:
+    host = {"host": entry.data[CONF_CLOUD_HOST]}
+    _report(hass, loop_issue(entry), loops, "cloud_is_here", host)
+
+
+def _report(
+    hass: HomeAssistant, issue: str, is_so: bool, key: str, details: dict[str, str]
+) -> None:
+    if not is_so:
         ir.async_delete_issue(hass, DOMAIN, issue)
         return
     ir.async_create_issue(
@@ -52,8 +47,8 @@ def report_loop(
         issue,
         is_fixable=False,
         severity=ir.IssueSeverity.WARNING,
-        translation_key="cloud_is_here",
-        translation_placeholders={"host": entry.data[CONF_CLOUD_HOST]},
+        translation_key=key,
+        translation_placeholders=details,
     )
 
 

@@ -66,7 +66,7 @@ async def async_dump_registers(inverter: Inverter) -> RegisterDump:
     return RegisterDump(
         image=image,
         missing=missing,
-        source=f"{MANUFACTURER} {inverter.identified.model}, serial numbers masked",
+        source=f"{_name(inverter)}, serial numbers masked",
     )
 
 

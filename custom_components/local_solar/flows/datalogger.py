@@ -8,13 +8,7 @@ from typing import Any, Final
 import probatio
 
 from homeassistant.components.network import async_get_adapters
-from homeassistant.config_entries import (
-    SOURCE_RECONFIGURE,
-    ConfigEntry,
-    ConfigEntryState,
-    ConfigFlow,
-    ConfigFlowResult,
-)
+from homeassistant.config_entries import ConfigEntry, ConfigEntryState, ConfigFlowResult
 from homeassistant.const import CONF_HOST, CONF_PORT
 from homeassistant.data_entry_flow import section
 from homeassistant.helpers.selector import (
@@ -39,6 +33,7 @@ from ..const import (
 )
 from ..growatt.datalogger.server import PORT, why_not
 from .modbus_link import SECTION_MORE, number
+from .reconfigured import ReconfigurableFlow
 from .write_access import choice
 
 CLOUD_HOST: Final = "server.growatt.com"
@@ -63,7 +58,7 @@ MORE: Final = probatio.Schema(
 )
 
 
-class DataloggerFlow(ConfigFlow):
+class DataloggerFlow(ReconfigurableFlow):
     """Adds a listener, or has one listen elsewhere."""
 
     async def async_step_datalogger(
@@ -72,9 +67,7 @@ class DataloggerFlow(ConfigFlow):
         """Ask where to listen, and see whether that can be."""
         errors: dict[str, str] = {}
         placeholders: dict[str, str] = {}
-        entry = (
-            self._get_reconfigure_entry() if self.source == SOURCE_RECONFIGURE else None
-        )
+        entry = self._reconfigured
         if user_input is not None:
             data = _cleaned(user_input)
             address = {CONF_HOST: data[CONF_HOST], CONF_PORT: data[CONF_PORT]}

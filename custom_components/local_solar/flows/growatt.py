@@ -11,7 +11,6 @@ import probatio
 from homeassistant.config_entries import (
     SOURCE_RECONFIGURE,
     ConfigEntry,
-    ConfigFlow,
     ConfigFlowResult,
 )
 from homeassistant.helpers.selector import (
@@ -55,6 +54,7 @@ from .modbus_link import (
     link_schema,
     unit_section,
 )
+from .reconfigured import ReconfigurableFlow
 from .trial import FormError, held_units, needs_relink, temporary_unit
 
 SCAN_LAST_UNIT: Final = 32
@@ -64,7 +64,7 @@ SCAN_TIMEOUT: Final = 1.0
 """Seconds to wait for a unit in a scan; an inverter answers one register within 0.1 s."""
 
 
-class GrowattFlow(ConfigFlow):
+class GrowattFlow(ReconfigurableFlow):
     """Adds an inverter, or moves one to another link."""
 
     _link: ModbusLink | None = None
@@ -147,9 +147,7 @@ class GrowattFlow(ConfigFlow):
 
     def _units_on(self, link: ModbusLink) -> set[int]:
         """Return the unit ids of inverters already added on a link."""
-        own = (
-            self._get_reconfigure_entry() if self.source == SOURCE_RECONFIGURE else None
-        )
+        own = self._reconfigured
         return {
             entry.data[CONF_UNIT_ID]
             for entry in self._growatt_entries
@@ -202,9 +200,7 @@ class GrowattFlow(ConfigFlow):
 
     async def _try_unit(self, link: ModbusLink, unit_id: int) -> ConfigFlowResult:
         """Finish with the inverter that answers. Raises ``FormError``."""
-        entry = (
-            self._get_reconfigure_entry() if self.source == SOURCE_RECONFIGURE else None
-        )
+        entry = self._reconfigured
         relinking = entry is not None and needs_relink(entry, link)
         if relinking and entry is not None:
             await self.hass.config_entries.async_unload(entry.entry_id)

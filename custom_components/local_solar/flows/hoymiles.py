@@ -5,13 +5,7 @@ from typing import Any, Final
 
 import probatio
 
-from homeassistant.config_entries import (
-    SOURCE_RECONFIGURE,
-    ConfigEntry,
-    ConfigEntryState,
-    ConfigFlow,
-    ConfigFlowResult,
-)
+from homeassistant.config_entries import ConfigEntry, ConfigEntryState, ConfigFlowResult
 from homeassistant.const import CONF_HOST, CONF_PORT
 from homeassistant.helpers.selector import TextSelector
 from homeassistant.helpers.service_info.dhcp import DhcpServiceInfo
@@ -34,6 +28,7 @@ from ..hoymiles.models import dtu_model
 from ..hoymiles.probe import AnyInventory, async_identify
 from ..hoymiles.serial_number import normalise_dtu
 from .modbus_link import number
+from .reconfigured import ReconfigurableFlow
 
 HOST_NAME_PREFIX: Final = "dtubi-"
 """How integrated DTUs call themselves in the network; their serial number follows."""
@@ -54,7 +49,7 @@ _ERRORS: Final[Mapping[type[DtuError], str]] = {
 """What a form says about what went wrong."""
 
 
-class HoymilesFlow(ConfigFlow):
+class HoymilesFlow(ReconfigurableFlow):
     """Adds a DTU, or finds one again that has moved."""
 
     _discovered: AnyInventory | None = None
@@ -66,9 +61,7 @@ class HoymilesFlow(ConfigFlow):
         """Ask for the address of a DTU, and see who is there."""
         errors: dict[str, str] = {}
         placeholders: dict[str, str] = {}
-        entry = (
-            self._get_reconfigure_entry() if self.source == SOURCE_RECONFIGURE else None
-        )
+        entry = self._reconfigured
         if user_input is not None:
             address = _cleaned(user_input)
             if entry is None:

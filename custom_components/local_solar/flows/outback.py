@@ -6,12 +6,7 @@ from typing import Any, Final
 from modbus_connection import ModbusError
 import probatio
 
-from homeassistant.config_entries import (
-    SOURCE_RECONFIGURE,
-    ConfigEntry,
-    ConfigFlow,
-    ConfigFlowResult,
-)
+from homeassistant.config_entries import ConfigEntry, ConfigFlowResult
 from homeassistant.const import CONF_HOST, CONF_PORT
 from homeassistant.data_entry_flow import section
 from homeassistant.helpers.selector import TextSelector
@@ -36,6 +31,7 @@ from ..outback.errors import Mate3Error
 from ..outback.system import MANUFACTURER, System, async_identify
 from .mate3_page import async_ask_page
 from .modbus_link import SECTION_MORE, number
+from .reconfigured import ReconfigurableFlow
 from .trial import FormError, needs_relink, temporary_unit
 
 PORT: Final = 502
@@ -67,7 +63,7 @@ _PROBLEMS: Final[Mapping[LinkProblem, str]] = {
 """What the form says about problems of which it knows more than of other devices."""
 
 
-class OutBackFlow(ConfigFlow):
+class OutBackFlow(ReconfigurableFlow):
     """Adds a gateway, or finds one again that has moved."""
 
     _found_system: System | None = None
@@ -78,9 +74,7 @@ class OutBackFlow(ConfigFlow):
     ) -> ConfigFlowResult:
         """Ask for the address of a gateway, and see what is behind it."""
         err: FormError | None = None
-        entry = (
-            self._get_reconfigure_entry() if self.source == SOURCE_RECONFIGURE else None
-        )
+        entry = self._reconfigured
         if user_input is not None:
             host = user_input[CONF_HOST].strip().strip("[]").lower()
             link = ModbusLink(host=host, port=user_input[CONF_PORT])

@@ -257,7 +257,8 @@ class Fleet:
                 self._count(logger)
                 self._meter(logger, record)
             case Parameter():
-                if record.number in session.parameters:
+                is_known = logger.parameters.get(record.number) == record.text
+                if record.number in session.parameters and not is_known:
                     logger.parameters[record.number] = record.text
                     self._owner.logger_changed(logger)
             case Answer():

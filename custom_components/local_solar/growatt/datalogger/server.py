@@ -46,7 +46,6 @@ UNREAD: Final = 60.0
 WRITE_BUFFER: Final = 16_384
 """Bytes of answers that wait for a logger before it is not listened to any more."""
 
-
 READ_AT_ONCE: Final = 8_192
 """Bytes that are read from a logger before others have their turn. asyncio takes in 262,144
 by itself: hundreds of records, which others would wait for."""
