@@ -5,14 +5,8 @@ from collections.abc import Coroutine, Iterable
 import time
 from typing import Any, Final, override
 
-from simulators.datalogger.packets import (
-    Kind,
-    Packet,
-    PacketReader,
-    Parameter,
-    ParameterDone,
-    Span,
-)
+from simulators.datalogger.bodies import Parameter, ParameterDone, Span
+from simulators.datalogger.packets import Kind, Packet, PacketReader
 
 from .datalogger_asking import Answer, async_answer_questions
 from .datalogger_records import LoggerPackets, logger_packets

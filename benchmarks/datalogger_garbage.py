@@ -20,7 +20,7 @@ from custom_components.local_solar.growatt.datalogger.records import (
 )
 from custom_components.local_solar.growatt.datalogger.server import Connection, Server
 from custom_components.local_solar.growatt.datalogger.session import Session
-from simulators.datalogger import packets as simulated
+from simulators.datalogger import bodies as simulated_bodies, packets as simulated
 
 SEED: Final = 1
 PROTOCOLS: Final = (0, 2, 5, 6)
@@ -86,9 +86,12 @@ class _Stick:
         number = next(self._numbers)
         words = (*divmod(number, 1 << 16), *self._random.choices(range(1 << 16), k=88))
         self.made.append(words)
-        groups = (simulated.Group(0, words[:45]), simulated.Group(45, words[45:]))
-        stamp = simulated.stamp_of(datetime(2026, 6, 21, 12))
-        record = simulated.Record(self.logger, "SNL0G00001", stamp, groups)
+        groups = (
+            simulated_bodies.Group(0, words[:45]),
+            simulated_bodies.Group(45, words[45:]),
+        )
+        stamp = simulated_bodies.stamp_of(datetime(2026, 6, 21, 12))
+        record = simulated_bodies.Record(self.logger, "SNL0G00001", stamp, groups)
         return simulated.Packet(
             kind=simulated.Kind.LIVE,
             body=record.body(self._protocol),
@@ -264,7 +267,7 @@ def _random_packet(random: Random, stick: _Stick, protocol: int) -> bytes:
         raw = _mutated(random, stick.record())
         stick.made.clear()
         return raw
-    body = simulated.serial_field(protocol, stick.logger)
+    body = simulated_bodies.serial_field(protocol, stick.logger)
     body += random.randbytes(random.choice((0, 1, 4, 9, 60, 300)))
     return simulated.Packet(
         kind=random.choice((*simulated.Kind, random.randrange(256))),

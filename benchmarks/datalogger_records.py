@@ -10,16 +10,15 @@ from functools import cache
 from typing import Final
 
 from simulators.datalogger import parameters
-from simulators.datalogger.inverters import SimulatedInverter
-from simulators.datalogger.packets import (
+from simulators.datalogger.bodies import (
     Group,
-    Kind,
-    Packet,
     Parameter,
     Record,
     serial_field,
     stamp_of,
 )
+from simulators.datalogger.inverters import SimulatedInverter
+from simulators.datalogger.packets import Kind, Packet
 
 DATASETS: Final = {
     "MIN TL-XH": "min_6000tl_xh",

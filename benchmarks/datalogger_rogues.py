@@ -7,7 +7,8 @@ import threading
 import time
 from typing import Final
 
-from simulators.datalogger.packets import Kind, Packet, serial_field
+from simulators.datalogger.bodies import serial_field
+from simulators.datalogger.packets import Kind, Packet
 
 from .datalogger_asking import Answer, answer_questions
 from .datalogger_records import logger_packets

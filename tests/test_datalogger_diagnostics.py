@@ -17,7 +17,8 @@ from custom_components.local_solar.const import DOMAIN
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
 from simulators.datalogger import parameters
-from simulators.datalogger.packets import Kind, Parameter
+from simulators.datalogger.bodies import Parameter
+from simulators.datalogger.packets import Kind
 from simulators.datalogger.stick import SimulatedStick
 
 from .datalogger_helpers import (

@@ -15,17 +15,8 @@ from typing import Final, Self
 from simulators.clock import SimulatedClock
 
 from . import parameters
-from .packets import (
-    REPORTS,
-    Body,
-    Kind,
-    Packet,
-    PacketError,
-    PacketReader,
-    Parameter,
-    Single,
-    Span,
-)
+from .bodies import Body, Parameter, Single, Span
+from .packets import REPORTS, Kind, Packet, PacketError, PacketReader
 from .stick_clock import TEXT
 from .waiting import PATIENCE, Waiting
 

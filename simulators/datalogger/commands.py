@@ -6,18 +6,10 @@ from typing import TYPE_CHECKING, Final
 from simulators.requests import ILLEGAL_VALUE
 
 from . import parameters
+from .bodies import Parameter, ParameterDone, Single, SingleDone, Span, SpanDone
 from .faults import RogueKind
 from .inverters import NO_INVERTER
-from .packets import (
-    Kind,
-    Packet,
-    Parameter,
-    ParameterDone,
-    Single,
-    SingleDone,
-    Span,
-    SpanDone,
-)
+from .packets import Kind, Packet
 
 if TYPE_CHECKING:
     from .stick import SimulatedStick

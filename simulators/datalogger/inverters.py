@@ -14,7 +14,7 @@ from simulators.growatt import DEFAULT_DATASET, DEVICE_TYPE_CODE, GrowattUnit
 from simulators.growatt_rules import speaks_vpp
 from simulators.requests import ILLEGAL_VALUE, MAX_WORDS, NoAnswerError, RefusedError
 
-from .packets import Group
+from .bodies import Group
 
 INVERTER_SILENT: Final = 0x0B
 """Status of a write to an inverter that does not answer."""

@@ -6,8 +6,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
+from .bodies import Group, Record
 from .faults import RogueKind, Rogues
-from .packets import MASKED, RECORDS, Group, Packet, PacketError, Record
+from .packets import MASKED, RECORDS, Packet, PacketError
 
 _GLUE_WAIT: Final = 0.05
 """Seconds within which packets that are to be glued together must come."""

@@ -6,18 +6,11 @@ from dataclasses import dataclass, replace
 import logging
 from typing import TYPE_CHECKING, Final
 
+from .bodies import Record, serial_field
 from .commands import answers_to
 from .faults import RogueKind
 from .inverters import SimulatedInverter
-from .packets import (
-    COMMANDS,
-    Kind,
-    Packet,
-    PacketError,
-    PacketReader,
-    Record,
-    serial_field,
-)
+from .packets import COMMANDS, Kind, Packet, PacketError, PacketReader
 from .sending import Sender
 
 if TYPE_CHECKING:

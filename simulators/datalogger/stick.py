@@ -17,19 +17,10 @@ from simulators.datasets import Table
 from simulators.errors import SimulatorError
 
 from . import meters, parameters
+from .bodies import Group, Linked, MeterLog, MeterWords, Record
 from .faults import Rogue, RogueKind, Rogues
 from .inverters import EXTRA_BLOCKS, VPP_BLOCKS, SimulatedInverter, check_serial
-from .packets import (
-    PROTOCOLS,
-    Group,
-    Kind,
-    Linked,
-    MeterLog,
-    MeterWords,
-    Packet,
-    Record,
-    serial_width,
-)
+from .packets import PROTOCOLS, Kind, Packet, serial_width
 from .session import Session
 from .stick_clock import StickClock
 from .waiting import PATIENCE, Waiting

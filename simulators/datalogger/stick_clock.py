@@ -7,7 +7,7 @@ from typing import Final
 from simulators.clock import SimulatedClock
 from simulators.errors import SimulatorError
 
-from .packets import ZERO_STAMP, stamp_of
+from .bodies import ZERO_STAMP, stamp_of
 
 TEXT: Final = "%Y-%m-%d %H:%M:%S"
 """How parameter 31 writes a time."""

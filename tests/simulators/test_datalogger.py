@@ -15,15 +15,11 @@ from custom_components.local_solar.growatt.models import DEVICE_TYPE_CODES, Fami
 from custom_components.local_solar.growatt.profiles.meter import decode_meter_block
 from simulators.clock import SimulatedClock
 from simulators.datalogger import parameters
-from simulators.datalogger.cloud import CloudConnection, Habits, SimulatedCloud
-from simulators.datalogger.inverters import SimulatedInverter, Write, blocks_of
-from simulators.datalogger.packets import (
+from simulators.datalogger.bodies import (
     ZERO_STAMP,
-    Kind,
     Linked,
     MeterLog,
     MeterWords,
-    Packet,
     Parameter,
     ParameterDone,
     Record,
@@ -31,6 +27,9 @@ from simulators.datalogger.packets import (
     Span,
     SpanDone,
 )
+from simulators.datalogger.cloud import CloudConnection, Habits, SimulatedCloud
+from simulators.datalogger.inverters import SimulatedInverter, Write, blocks_of
+from simulators.datalogger.packets import Kind, Packet
 from simulators.datalogger.stick import EAGER, Entry, MeterKind, SimulatedStick
 from simulators.datasets import Table
 from simulators.errors import SimulatorError

@@ -13,15 +13,9 @@ import pytest
 
 from simulators.__main__ import main
 from simulators.cli import Address
+from simulators.datalogger.bodies import ZERO_STAMP, Group, Record, serial_field
 from simulators.datalogger.cloud import SimulatedCloud
-from simulators.datalogger.packets import (
-    ZERO_STAMP,
-    Group,
-    Kind,
-    Packet,
-    Record,
-    serial_field,
-)
+from simulators.datalogger.packets import Kind, Packet
 from simulators.datalogger.records_file import Recording, Replay, load_recordings
 from simulators.datalogger.stick import EAGER, SimulatedStick
 from simulators.errors import SimulatorError

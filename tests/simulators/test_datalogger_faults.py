@@ -8,16 +8,10 @@ from random import Random
 
 import pytest
 
+from simulators.datalogger.bodies import Record, SingleDone, Span, SpanDone
 from simulators.datalogger.cloud import CloudConnection, Habits, SimulatedCloud
 from simulators.datalogger.faults import Rogue, RogueKind, Rogues
-from simulators.datalogger.packets import (
-    Kind,
-    Packet,
-    Record,
-    SingleDone,
-    Span,
-    SpanDone,
-)
+from simulators.datalogger.packets import Kind, Packet
 from simulators.datalogger.stick import EAGER, SimulatedStick
 from simulators.errors import SimulatorError
 

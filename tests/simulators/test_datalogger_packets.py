@@ -7,19 +7,13 @@ from typing import Any, Final
 from hypothesis import given, strategies as st
 import pytest
 
-from simulators.datalogger.packets import (
-    PROTOCOLS,
-    RECORDS,
+from simulators.datalogger.bodies import (
     ZERO_STAMP,
     Body,
     Group,
-    Kind,
     Linked,
     MeterLog,
     MeterWords,
-    Packet,
-    PacketError,
-    PacketReader,
     Parameter,
     ParameterDone,
     Record,
@@ -27,6 +21,14 @@ from simulators.datalogger.packets import (
     SingleDone,
     Span,
     SpanDone,
+)
+from simulators.datalogger.packets import (
+    PROTOCOLS,
+    RECORDS,
+    Kind,
+    Packet,
+    PacketError,
+    PacketReader,
     crc,
     mask,
     serial_width,

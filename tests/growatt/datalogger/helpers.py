@@ -19,8 +19,9 @@ from custom_components.local_solar.growatt.datalogger.relay import Relay
 from custom_components.local_solar.growatt.datalogger.server import Server
 from custom_components.local_solar.growatt.datalogger.session import Listener, Session
 from simulators.clock import SimulatedClock
-from simulators.datalogger import packets as theirs
-from simulators.datalogger.packets import Group, Kind, Packet, PacketReader
+from simulators.datalogger import bodies as their_bodies
+from simulators.datalogger.bodies import Group
+from simulators.datalogger.packets import Kind, Packet, PacketReader
 from simulators.datalogger.stick import EAGER, SimulatedStick
 from simulators.datalogger.waiting import PATIENCE, Waiting
 
@@ -33,7 +34,7 @@ NARROW: Final = 8192
 INVERTER: Final = "SNL0CE1234"
 OTHER_INVERTER: Final = "SNL0CE9999"
 NOON: Final = datetime(2026, 6, 21, 12, 0, 30)
-STAMP: Final = theirs.stamp_of(NOON)
+STAMP: Final = their_bodies.stamp_of(NOON)
 
 
 # -- packets -----------------------------------------------------------------------------
@@ -41,7 +42,7 @@ STAMP: Final = theirs.stamp_of(NOON)
 
 def ping(logger: str = LOGGER, *, tid: int = 1, protocol: int = 6) -> Packet:
     """Return what a logger says when it connects."""
-    body = theirs.serial_field(protocol, logger)
+    body = their_bodies.serial_field(protocol, logger)
     return Packet(kind=Kind.PING, body=body, tid=tid, protocol=protocol)
 
 
@@ -56,7 +57,9 @@ def report(
     stamp: bytes = STAMP,
 ) -> Packet:
     """Return a record of registers, by default of a few."""
-    record = theirs.Record(logger, inverter, stamp, groups or (Group(3000, (1, 2, 3)),))
+    record = their_bodies.Record(
+        logger, inverter, stamp, groups or (Group(3000, (1, 2, 3)),)
+    )
     return Packet(
         kind=kind, body=record.body(protocol), unit=unit, tid=tid, protocol=protocol
     )

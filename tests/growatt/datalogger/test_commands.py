@@ -25,7 +25,7 @@ from custom_components.local_solar.growatt.datalogger.records import (
     write_holdings,
     write_parameter,
 )
-from simulators.datalogger import packets as theirs
+from simulators.datalogger import bodies as their_bodies
 from simulators.datalogger.packets import Kind, Packet
 
 from .helpers import LOGGER, said, taken, until
@@ -51,7 +51,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _asked(command: Command, tid: int) -> Packet:
     """Return the packet of a command."""
-    body = theirs.serial_field(6, LOGGER) + command.tail
+    body = their_bodies.serial_field(6, LOGGER) + command.tail
     return Packet(kind=command.type, body=body, unit=command.unit, tid=tid)
 
 
@@ -59,21 +59,23 @@ def _answer(
     command: Command, tid: int, *, words: tuple[int, ...] | None = None, status: int = 0
 ) -> list[Packet]:
     """Return what a logger answers."""
-    bodies: list[theirs.Body]
+    bodies: list[their_bodies.Body]
     match command.type:
         case Kind.READ:
             count = command.last - command.first + 1
             words = tuple(range(count)) if words is None else words
-            bodies = [theirs.Span(LOGGER, command.first, command.last, words)]
+            bodies = [their_bodies.Span(LOGGER, command.first, command.last, words)]
         case Kind.WRITE:
-            bodies = [theirs.SingleDone(LOGGER, command.first, status, 7)]
+            bodies = [their_bodies.SingleDone(LOGGER, command.first, status, 7)]
         case Kind.WRITE_RANGE:
-            bodies = [theirs.SpanDone(LOGGER, command.first, command.last, status)]
+            bodies = [
+                their_bodies.SpanDone(LOGGER, command.first, command.last, status)
+            ]
         case Kind.SET_PARAMETER:
-            bodies = [theirs.ParameterDone(LOGGER, command.first, status)]
+            bodies = [their_bodies.ParameterDone(LOGGER, command.first, status)]
         case _:
             bodies = [
-                theirs.Parameter(LOGGER, number, f"text {number}")
+                their_bodies.Parameter(LOGGER, number, f"text {number}")
                 for number in range(command.first, command.last + 1)
             ]
     return [

@@ -27,10 +27,11 @@ from custom_components.local_solar.growatt.datalogger.server import Server
 from custom_components.local_solar.growatt.datalogger.session import Session
 from custom_components.local_solar.modbus.image import Space
 from custom_components.local_solar.points import Value
-from simulators.datalogger import packets as theirs
+from simulators.datalogger import bodies as their_bodies
+from simulators.datalogger.bodies import Group
 from simulators.datalogger.inverters import SimulatedInverter
 from simulators.datalogger.meters import TEXT_MODEL, Meter, words_of
-from simulators.datalogger.packets import Group, Kind, Packet, PacketReader
+from simulators.datalogger.packets import Kind, Packet, PacketReader
 from simulators.datalogger.stick import MeterKind
 from simulators.datasets import Table
 from tests.simulated import IDENTIFIED
@@ -162,11 +163,11 @@ class Stick:
         for packet in self._reader.feed(data):
             if packet.kind != Kind.READ:
                 continue
-            span = theirs.Span.parse(packet)
+            span = their_bodies.Span.parse(packet)
             self.read.append((packet.unit, span.first))
             if (inverter := self.answers.get(packet.unit)) is not None:
                 words = inverter.read(span.first, span.last)
-                answer = theirs.Span(self.logger, span.first, span.last, words)
+                answer = their_bodies.Span(self.logger, span.first, span.last, words)
                 body = answer.body(6)
                 asyncio.get_running_loop().call_soon(self.says, packet.answer(body))
 
@@ -519,7 +520,7 @@ async def test_what_names_another_logger_is_counted_and_changes_nothing(
 
 
 def _parameter(number: int, text: str) -> Packet:
-    body = theirs.Parameter(LOGGER, number, text).body(6)
+    body = their_bodies.Parameter(LOGGER, number, text).body(6)
     return Packet(kind=Kind.PARAMETER, body=body)
 
 
@@ -558,7 +559,7 @@ async def test_parameters_outlast_the_session_but_secrets_are_not_kept(
 async def test_clock_is_compared(rig: Rig) -> None:
     stick = rig.connect()
     for kind, seconds in ((Kind.LIVE, 90), (Kind.BUFFERED, -5000), (Kind.ANNOUNCE, 7)):
-        at = theirs.stamp_of(NOON + timedelta(seconds=seconds))
+        at = their_bodies.stamp_of(NOON + timedelta(seconds=seconds))
         stick.says(report(kind, stamp=at))
         assert rig.fleet.loggers[LOGGER].clock_offset == 90
     stick.says(report(stamp=bytes(6)))
@@ -593,7 +594,7 @@ async def test_meter_of_an_inverter_appears_and_reports(rig: Rig) -> None:
     assert (found.logger, found.inverter) == (LOGGER, INVERTER)
     assert found.live_at is not None
     # It stays itself behind another logger.
-    body = theirs.MeterWords(OTHER_LOGGER, INVERTER, STAMP, words_of(_inverter()))
+    body = their_bodies.MeterWords(OTHER_LOGGER, INVERTER, STAMP, words_of(_inverter()))
     rig.connect(OTHER_LOGGER).says(Packet(kind=Kind.METER, body=body.body(6)))
     assert rig.owner.meters == [meter]
     assert found.logger == OTHER_LOGGER
@@ -601,7 +602,7 @@ async def test_meter_of_an_inverter_appears_and_reports(rig: Rig) -> None:
 
 async def test_meters_of_a_logger_are_told_apart_by_their_units(rig: Rig) -> None:
     text = Meter.of(_inverter()).text() + b"0.0,0.0"
-    body = theirs.MeterLog(LOGGER, TEXT_MODEL, STAMP, text).body(6)
+    body = their_bodies.MeterLog(LOGGER, TEXT_MODEL, STAMP, text).body(6)
     stick = rig.connect()
     for unit in (0x21, 0x22, 0x21):
         stick.says(Packet(kind=Kind.METER_TEXT, body=body, unit=unit))
@@ -616,15 +617,19 @@ async def test_number_of_meters_is_bounded(
     stick = rig.connect()
     monkeypatch.setattr(module, "MAX_LOGGERS", 3)
     for number in range(6):
-        words = theirs.MeterWords(LOGGER, f"INV{number}", STAMP, words_of(_inverter()))
+        words = their_bodies.MeterWords(
+            LOGGER, f"INV{number}", STAMP, words_of(_inverter())
+        )
         stick.says(Packet(kind=Kind.METER, body=words.body(6)))
     assert len(rig.owner.meters) == len(rig.fleet.meters) == 3
 
 
 async def test_meter_that_cannot_be_true_or_read_is_counted(rig: Rig) -> None:
     stick = rig.connect()
-    words = theirs.MeterWords(LOGGER, INVERTER, theirs.ZERO_STAMP, (0xFFFF,) * 100)
-    text = theirs.MeterLog(LOGGER, 0x43, theirs.ZERO_STAMP, b"1.0,2.0")
+    words = their_bodies.MeterWords(
+        LOGGER, INVERTER, their_bodies.ZERO_STAMP, (0xFFFF,) * 100
+    )
+    text = their_bodies.MeterLog(LOGGER, 0x43, their_bodies.ZERO_STAMP, b"1.0,2.0")
     stick.says(
         Packet(kind=Kind.METER, body=words.body(6)),
         Packet(kind=Kind.METER_TEXT, body=text.body(6), unit=0x22),

@@ -50,7 +50,7 @@ from custom_components.local_solar.growatt.datalogger.records import (
     write_parameter,
 )
 from custom_components.local_solar.modbus.image import Space
-from simulators.datalogger import packets as peer
+from simulators.datalogger import bodies as peer_bodies, packets as peer
 from tests.modbus.helpers import HOLDING, INPUT
 
 from . import recordings
@@ -317,11 +317,11 @@ def test_records_that_an_independent_codec_wrote_are_read(
     unit: int,
     blocks: list[tuple[int, list[int]]],
 ) -> None:
-    theirs = peer.Record(
+    theirs = peer_bodies.Record(
         logger,
         inverter,
         stamp,
-        tuple(peer.Group(first, tuple(block)) for first, block in blocks),
+        tuple(peer_bodies.Group(first, tuple(block)) for first, block in blocks),
     )
     raw = peer.Packet(
         kind=kind, body=theirs.body(protocol), unit=unit, protocol=protocol
@@ -623,13 +623,15 @@ def test_commands_to_inverters_say_what_they_are_made_of(
 ) -> None:
     last = first + len(wanted) - 1
     read = read_holding(unit, first, len(wanted))
-    assert peer.Span.parse(theirs(read, protocol)) == peer.Span(LOGGER, first, last)
+    assert peer_bodies.Span.parse(theirs(read, protocol)) == peer_bodies.Span(
+        LOGGER, first, last
+    )
     write = write_holdings(unit, first, wanted)
-    assert peer.Span.parse(theirs(write, protocol)) == peer.Span(
+    assert peer_bodies.Span.parse(theirs(write, protocol)) == peer_bodies.Span(
         LOGGER, first, last, tuple(wanted)
     )
     single = write_holding(unit, first, wanted[0])
-    assert peer.Single.parse(theirs(single, protocol)) == peer.Single(
+    assert peer_bodies.Single.parse(theirs(single, protocol)) == peer_bodies.Single(
         LOGGER, first, wanted[0]
     )
     for command in (read, write, single):
@@ -642,12 +644,14 @@ def test_commands_to_loggers_say_what_they_are_made_of(
     protocol: Protocol, first: int, last: int, text: str
 ) -> None:
     read = read_parameters(first, last)
-    assert peer.Span.parse(theirs(read, protocol)) == peer.Span(LOGGER, first, last)
+    assert peer_bodies.Span.parse(theirs(read, protocol)) == peer_bodies.Span(
+        LOGGER, first, last
+    )
     assert about(read, protocol) == (first, last)
     write = write_parameter(first, text)
-    assert peer.Parameter.parse(theirs(write, protocol)) == peer.Parameter(
-        LOGGER, first, text
-    )
+    assert peer_bodies.Parameter.parse(
+        theirs(write, protocol)
+    ) == peer_bodies.Parameter(LOGGER, first, text)
     assert about(write, protocol) == (first, first)
     assert read.unit == write.unit == 1
 

@@ -31,7 +31,7 @@ from custom_components.local_solar.growatt.datalogger.server import Limits, Serv
 from custom_components.local_solar.growatt.datalogger.session import Session
 from custom_components.local_solar.growatt.datalogger.stream import MAX_NOISE
 from custom_components.local_solar.growatt.datalogger.unit import words_in
-from simulators.datalogger import packets as theirs
+from simulators.datalogger import bodies as their_bodies
 from simulators.datalogger.cloud import Habits, SimulatedCloud
 from simulators.datalogger.inverters import SimulatedInverter
 from simulators.datalogger.packets import Kind, Packet
@@ -217,13 +217,13 @@ async def test_our_commands_and_their_answers_stay_between_us() -> None:
 
 
 def _told(kind: int, *numbers: int, tail: bytes = b"", tid: int = 1) -> Packet:
-    body = theirs.serial_field(6, LOGGER)
+    body = their_bodies.serial_field(6, LOGGER)
     body += b"".join(number.to_bytes(2) for number in numbers) + tail
     return Packet(kind=kind, body=body, tid=tid)
 
 
 def _written(number: int, text: str) -> Packet:
-    body = theirs.Parameter(LOGGER, number, text).body(6)
+    body = their_bodies.Parameter(LOGGER, number, text).body(6)
     return Packet(kind=Kind.SET_PARAMETER, body=body)
 
 
@@ -346,7 +346,7 @@ async def test_both_read_the_same_at_once(tid: int) -> None:
         session, connection = _session(server), cloud.connection()
         count = 20
         for _ in range(count):
-            span = theirs.Span(LOGGER, 43, 44)
+            span = their_bodies.Span(LOGGER, 43, 44)
             connection.command(Kind.READ, span, tid=tid)
             answer = await session.commands.run(read_holding(1, 43, 2))
             assert isinstance(answer, Answer)
@@ -364,7 +364,7 @@ async def test_late_answer_to_us_does_not_reach_the_cloud(
             with pytest.raises(commands.NoAnswerError):
                 await _session(server).commands.run(read_holding(1, 3, 1))
             asked = await logger.receive()
-            late = asked.answer(theirs.Span(LOGGER, 3, 3, (80,)).body(6))
+            late = asked.answer(their_bodies.Span(LOGGER, 3, 3, (80,)).body(6))
             logger.send(late if repeats_id else replace(late, tid=1), ping(tid=7))
             assert await cloud.receive() == ping(tid=7)
 
@@ -687,7 +687,8 @@ async def test_cloud_name_that_leads_back_here_does_not_disturb_the_stick() -> N
 # -- firmware that encrypts --------------------------------------------------------------
 
 KEY: Final = Packet(
-    kind=Kind.KEY, body=theirs.serial_field(6, LOGGER) + b"TempPassword&*" + bytes(4)
+    kind=Kind.KEY,
+    body=their_bodies.serial_field(6, LOGGER) + b"TempPassword&*" + bytes(4),
 )
 
 
@@ -914,7 +915,7 @@ def _arrived(notes: Notes, cloud: SimulatedCloud) -> set[int]:
         if record.type in (Kind.LIVE, Kind.BUFFERED)
     }
     there = {
-        theirs.Record.parse(packet).words[NUMBERED]
+        their_bodies.Record.parse(packet).words[NUMBERED]
         for packet in cloud.received
         if packet.kind in (Kind.LIVE, Kind.BUFFERED)
     }

@@ -25,7 +25,7 @@ from custom_components.local_solar.growatt.datalogger.session import (
     Session,
     is_encrypted,
 )
-from simulators.datalogger import packets as theirs
+from simulators.datalogger import bodies as their_bodies
 from simulators.datalogger.packets import Kind, Packet, PacketReader
 
 from .helpers import LOGGER, NOON, OTHER_LOGGER, Notes, ping, report, taken, until
@@ -41,7 +41,7 @@ UNANSWERED: Final = (
     *(Kind.PARAMETER, Kind.LINKED),
 )
 CLOCK: Final = 31
-CLOCK_BODY: Final = theirs.Parameter(LOGGER, CLOCK, "2026-06-21 12:00:30").body(6)
+CLOCK_BODY: Final = their_bodies.Parameter(LOGGER, CLOCK, "2026-06-21 12:00:30").body(6)
 
 
 class Talk:
@@ -165,7 +165,7 @@ async def test_packet_that_names_another_logger_is_rejected(kind: Kind) -> None:
     bodies = {
         Kind.LIVE: report(logger=OTHER_LOGGER).body,
         Kind.PING: ping(OTHER_LOGGER).body,
-        Kind.PARAMETER: theirs.Parameter(OTHER_LOGGER, 4, "1").body(6),
+        Kind.PARAMETER: their_bodies.Parameter(OTHER_LOGGER, 4, "1").body(6),
     }
     talk.says(Packet(kind=kind, body=bodies[kind]))
     assert talk.notes.records == []
@@ -185,7 +185,7 @@ def test_who_does_not_say_which_logger_it_is_gets_no_session() -> None:
 )
 def test_no_body_breaks_a_session(kind: int, body: bytes, protocol: int) -> None:
     talk = Talk(ping(protocol=protocol), answers_itself=False)
-    field = theirs.serial_field(protocol, LOGGER)
+    field = their_bodies.serial_field(protocol, LOGGER)
     for octets in (body, field + body, 2 * field + body):
         packet = Packet(kind=kind, body=octets, protocol=protocol)
         if kind == Kind.ANNOUNCE:  # Work for later needs an event loop.
@@ -201,7 +201,7 @@ async def test_clock_is_set_after_an_announcement(protocol: int) -> None:
     talk = Talk(ping(protocol=protocol))
     talk.says(report(Kind.ANNOUNCE, protocol=protocol))
     packet = await talk.told_after(Kind.SET_PARAMETER)
-    told = theirs.Parameter.parse(packet)
+    told = their_bodies.Parameter.parse(packet)
     assert (packet.unit, told.logger, told.number) == (1, LOGGER, CLOCK)
     assert told.text == f"{NOON:%Y-%m-%d %H:%M:%S}"
     assert len(told.text) == 19
@@ -227,7 +227,7 @@ async def test_clock_is_set_a_second_after_each_announcement(
     for number in (1, 2):
         talk.says(report(Kind.ANNOUNCE, tid=number))
         packet = await talk.told_after(Kind.SET_PARAMETER, number)
-        done = theirs.ParameterDone(LOGGER, CLOCK, 0).body(6)
+        done = their_bodies.ParameterDone(LOGGER, CLOCK, 0).body(6)
         talk.says(packet.answer(done))
         await sleep(0)
         if number == 1:
@@ -240,9 +240,9 @@ async def test_clock_is_set_a_second_after_each_announcement(
 
 
 def _parameters(asked: Packet) -> list[Packet]:
-    span = theirs.Span.parse(asked)
+    span = their_bodies.Span.parse(asked)
     return [
-        asked.answer(theirs.Parameter(LOGGER, number, str(number)).body(6))
+        asked.answer(their_bodies.Parameter(LOGGER, number, str(number)).body(6))
         for number in range(span.first, span.last + 1)
     ]
 
@@ -260,7 +260,9 @@ async def test_clock_answer_is_told() -> None:
     for status, is_set in ((0, True), (3, False)):
         setting = asyncio.create_task(talk.session.async_set_clock())
         packet = await talk.told_after(Kind.SET_PARAMETER, 1 if is_set else 2)
-        talk.says(packet.answer(theirs.ParameterDone(LOGGER, CLOCK, status).body(6)))
+        talk.says(
+            packet.answer(their_bodies.ParameterDone(LOGGER, CLOCK, status).body(6))
+        )
         assert await setting is is_set
 
 
@@ -269,13 +271,13 @@ async def test_parameters_are_asked_for_once_and_never_the_wifi() -> None:
     for tid in range(1, 4):
         talk.says(report(Kind.ANNOUNCE, tid=tid))
         asked = await talk.told_after(Kind.SET_PARAMETER, tid)
-        talk.says(asked.answer(theirs.ParameterDone(LOGGER, CLOCK, 0).body(6)))
+        talk.says(asked.answer(their_bodies.ParameterDone(LOGGER, CLOCK, 0).body(6)))
         if tid == 1:
             asked = await talk.told_after(Kind.PARAMETER)
             talk.says(*_parameters(asked))
         await until(lambda: not talk.session._tasks)  # noqa: SLF001
     (asked,) = talk.told(Kind.PARAMETER)
-    span = theirs.Span.parse(asked)
+    span = their_bodies.Span.parse(asked)
     assert (span.first, span.last) == (4, 21)
     assert talk.session.parameters == {n: str(n) for n in range(4, 22)}
 
@@ -284,7 +286,7 @@ async def test_parameters_are_not_asked_for_that_the_cloud_has_asked_for() -> No
     talk = Talk(answers_itself=False)
     talk.says(report(Kind.ANNOUNCE))
     (told,) = talk.says(
-        Packet(kind=Kind.PARAMETER, body=theirs.Parameter(LOGGER, 4, "5").body(6))
+        Packet(kind=Kind.PARAMETER, body=their_bodies.Parameter(LOGGER, 4, "5").body(6))
     )
     assert told, "it is the cloud's answer"
     await until(lambda: not talk.session._tasks)  # noqa: SLF001
@@ -295,7 +297,7 @@ async def test_parameters_are_not_asked_for_that_the_cloud_has_asked_for() -> No
 @pytest.mark.parametrize("number", [56, 57, LAST_NUMBER + 1, 0xFFFF])
 async def test_secrets_and_numbers_without_end_are_not_kept(number: int) -> None:
     talk = Talk()
-    body = theirs.Parameter(LOGGER, number, "secret").body(6)
+    body = their_bodies.Parameter(LOGGER, number, "secret").body(6)
     talk.says(Packet(kind=Kind.PARAMETER, body=body))
     assert talk.session.parameters == {}
 
@@ -314,7 +316,7 @@ async def test_answer_to_us_is_not_for_the_cloud() -> None:
     talk = Talk(answers_itself=False)
     reading = asyncio.create_task(talk.session.commands.run(read_holding(1, 3, 1)))
     packet = await talk.told_after(Kind.READ)
-    answer = theirs.Span(LOGGER, 3, 3, (80,)).body(6)
+    answer = their_bodies.Span(LOGGER, 3, 3, (80,)).body(6)
     assert talk.says(packet.answer(answer)) == [False]
     assert isinstance(await reading, Answer)
     assert talk.says(Packet(kind=Kind.READ, body=answer)) == [True]
@@ -348,7 +350,7 @@ CIPHERED: Final = Packet(kind=Kind.LIVE, body=bytes(range(128, 256)))
 @pytest.mark.parametrize(
     ("first", "logger"),
     [
-        (_key(theirs.serial_field(6, LOGGER) + b"TempPassword&*"), LOGGER),
+        (_key(their_bodies.serial_field(6, LOGGER) + b"TempPassword&*"), LOGGER),
         (_key(), ""),
         (CIPHERED, ""),
     ],
@@ -415,8 +417,10 @@ async def test_kinds_of_records_are_handed_on() -> None:
     talk = Talk()
     talk.says(
         report(),
-        Packet(kind=0x77, body=theirs.serial_field(6, LOGGER)),
-        Packet(kind=Kind.PARAMETER, body=theirs.Parameter(LOGGER, 4, "5").body(6)),
+        Packet(kind=0x77, body=their_bodies.serial_field(6, LOGGER)),
+        Packet(
+            kind=Kind.PARAMETER, body=their_bodies.Parameter(LOGGER, 4, "5").body(6)
+        ),
     )
     kinds = [type(record) for _, record in talk.notes.records]
     assert kinds == [RegisterRecord, Unexplained, Parameter]

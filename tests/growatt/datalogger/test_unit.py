@@ -50,7 +50,7 @@ from custom_components.local_solar.write_errors import (
     WrongDeviceError,
 )
 from custom_components.local_solar.write_gate import Outcome, WriteGate, Written
-from simulators.datalogger import packets as theirs
+from simulators.datalogger import bodies as their_bodies
 from simulators.datalogger.inverters import SimulatedInverter
 from simulators.datalogger.packets import Kind
 from simulators.datalogger.stick import SimulatedStick
@@ -247,7 +247,7 @@ async def test_answer_about_more_registers_is_an_error() -> None:
         unit.attach(server.sessions[LOGGER], 1)
         reading = asyncio.create_task(unit.read_holding_registers(3, 2))
         asked = await logger.receive()
-        answer = theirs.Span(LOGGER, 3, 5, (1, 2, 3))
+        answer = their_bodies.Span(LOGGER, 3, 5, (1, 2, 3))
         logger.send(asked.answer(answer.body(6)))
         with pytest.raises(ModbusProtocolError):
             await reading
@@ -491,7 +491,8 @@ async def test_stick_that_comes_back_meanwhile_is_asked_who_it_is_again(
     written = await rig.gate.async_write("active_power_limit", 80, "me")
     assert written.outcome is Outcome.WRITTEN
     reads = [
-        theirs.Span.parse(packet).first for packet in rig.stick.received_of(Kind.READ)
+        their_bodies.Span.parse(packet).first
+        for packet in rig.stick.received_of(Kind.READ)
     ]
     before = reads[: len(reads) // 2]
     assert reads == [*before, *before], "identity and value, before and after"
