@@ -1,0 +1,1 @@
+"""One bus, many clients: a server that shares a Modbus link with other programs."""
