@@ -1,0 +1,181 @@
+"""Asks units for registers, one at a time, and makes of what goes wrong what clients get.
+
+RTU has no transaction ids. An answer that comes after its request was given up would be
+taken for that to the next request of the same shape: same unit, function and length. So
+after a request was given up, none of that shape is sent until its answer cannot come any
+more. The library below sorts out answers of other functions and units by itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+import logging
+from struct import pack
+from time import monotonic
+from typing import Final
+
+from modbus_connection import (
+    ModbusConnectionError,
+    ModbusError,
+    ModbusExceptionError,
+    ModbusTimeoutError,
+    ModbusUnit,
+)
+
+from ..modbus.reader import is_silence
+from .breaker import Breaker
+from .gap import Gap
+from .pdu import READ_HOLDING, ExceptionCode, Request
+from .statistics import Statistics
+
+_LOGGER = logging.getLogger(__name__)
+
+LATEST: Final = 4.0
+"""Seconds after a request at which its answer cannot come any more. What is recorded of late
+answers lies below 3 s."""
+
+type _Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How the bus is treated. All in seconds."""
+
+    max_age: float = 1.0
+    """How old a block may be that is handed out again; 0 hands out none."""
+    timeout: float = 1.5
+    """How long to wait for an answer."""
+    first_gap: float = 0.85
+    """Between messages, until the device has proven that it takes less."""
+    least_gap: float = 0.0
+    has_transactions: bool = False
+    """Whether the link tells answers apart (Modbus TCP): a late one cannot be mistaken."""
+
+
+class BusError(Exception):
+    """A read brought nothing. ``code`` is what clients are answered."""
+
+    def __init__(self, code: int) -> None:
+        """Answer with ``code``."""
+        super().__init__(code)
+        self.code = code
+
+
+class Bus:
+    """The units of one link."""
+
+    def __init__(
+        self, units: Mapping[int, ModbusUnit], pace: Pace, statistics: Statistics
+    ) -> None:
+        """Ask ``units``, by unit id."""
+        self.units = units
+        self.gap = Gap(pace.first_gap, pace.least_gap)
+        self._pace = pace
+        self._statistics = statistics
+        self._breakers = {unit: Breaker() for unit in units}
+        self._link = Breaker()
+        self._doubts: dict[_Shape, float] = {}
+        self._quiet_since = 0.0
+        for unit in units.values():
+            unit.require_timeout(pace.timeout)
+
+    @property
+    def silent(self) -> frozenset[int]:
+        """Units that are left alone because they do not answer."""
+        return frozenset(
+            unit for unit, breaker in self._breakers.items() if breaker.is_open
+        )
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether the link itself could be opened when it was last tried."""
+        return not self._link.is_open
+
+    def refusal(self, unit: int, now: float) -> ExceptionCode | None:
+        """Return what requests to a unit are answered without asking it."""
+        if not self._link.allows(now):
+            return ExceptionCode.PATH_UNAVAILABLE
+        if not self._breakers[unit].allows(now):
+            return ExceptionCode.NO_RESPONSE
+        return None
+
+    def sure_at(self, request: Request, now: float) -> float:
+        """Return when the answer to a request will surely be its own (monotonic seconds)."""
+        if not self._doubts:
+            return now
+        self._doubts = {
+            shape: until for shape, until in self._doubts.items() if until > now
+        }
+        return self._doubts.get(_shape(request), now)
+
+    async def async_read(self, request: Request) -> bytes:
+        """Return the registers that a request asks for, two bytes each.
+
+        Raises ``BusError``.
+        """
+        unit = self.units[request.unit]
+        unit.set_message_spacing(self.gap.seconds)
+        statistics = self._statistics
+        statistics.bus_requests += 1
+        started = monotonic()
+        try:
+            if request.function == READ_HOLDING:
+                words = await unit.read_holding_registers(
+                    request.address, request.length
+                )
+            else:
+                words = await unit.read_input_registers(request.address, request.length)
+        except ModbusError as err:
+            raise self._failure(request, err, started) from err
+        except Exception as err:  # whoever is served next must not suffer
+            _LOGGER.exception("Unexpected error while the bus was asked: %s", request)
+            raise BusError(ExceptionCode.DEVICE_FAILURE) from err
+        finally:
+            ended = monotonic()
+            paused = max(0.0, self._quiet_since + self.gap.seconds - started)
+            statistics.bus_busy += max(0.0, ended - started - paused)
+            self._quiet_since = ended
+        if len(words) != request.length:
+            # The answer to an earlier request: that to this one is still to come.
+            self._note_failure(request, started)
+            raise BusError(ExceptionCode.NO_RESPONSE)
+        self._note_answer(request.unit)
+        return pack(f">{len(words)}H", *words)
+
+    def _failure(self, request: Request, err: ModbusError, started: float) -> BusError:
+        """Take note of what went wrong and return what clients are told."""
+        if isinstance(err, ModbusExceptionError) and not is_silence(err):
+            self._note_answer(request.unit)
+            return BusError(err.exception_code or ExceptionCode.DEVICE_FAILURE)
+        self._statistics.bus_errors += 1
+        connected = self.units[request.unit].connected
+        if isinstance(err, ModbusConnectionError) or (
+            isinstance(err, ModbusTimeoutError) and not connected
+        ):
+            now = monotonic()
+            self._link.failed(now, now - started)
+            return BusError(ExceptionCode.PATH_UNAVAILABLE)
+        self._note_failure(request, started)
+        return BusError(ExceptionCode.NO_RESPONSE)
+
+    def _note_answer(self, unit: int) -> None:
+        self._link.answered()
+        self._breakers[unit].answered()
+        self.gap.answered(monotonic())
+
+    def _note_failure(self, request: Request, started: float) -> None:
+        now = monotonic()
+        breaker = self._breakers[request.unit]
+        if breaker.has_answered:
+            # The silence of a unit that is not there is not the gap's fault.
+            self.gap.failed(now)
+        self._link.answered()
+        breaker.failed(now, now - started)
+        if not self._pace.has_transactions:
+            sent = (
+                now - self._pace.timeout if now - started > self._pace.timeout else now
+            )
+            self._doubts[_shape(request)] = sent + LATEST
+
+
+def _shape(request: Request) -> _Shape:
+    return request.unit, request.function, request.length

@@ -1,0 +1,83 @@
+"""Blocks that were read a moment ago, for those who ask for the same.
+
+A block is as old as the request to the bus that brought it: the device may have looked at
+its registers right when that began.
+"""
+
+from typing import Final, NamedTuple
+
+from .pdu import Request, read_answer
+
+MOST_BLOCKS: Final = 64
+"""Blocks that are kept, of all units together; the oldest gives way."""
+
+
+class _Block(NamedTuple):
+    at: float
+    octets: bytes
+
+
+class BlockCache:
+    """Register words by unit, function and place, for ``max_age`` seconds."""
+
+    def __init__(self, max_age: float) -> None:
+        """Keep blocks for ``max_age`` seconds; 0 keeps none."""
+        self._max_age = max_age
+        self._blocks: dict[Request, _Block] = {}
+        self._answers: dict[tuple[int, bytes], _Block] = {}
+        """Whole answers by unit and request as they came: most ask again for the same."""
+
+    def answer(self, unit: int, pdu: bytes, now: float) -> bytes | None:
+        """Return the answer to a request that was answered before, while it is fresh."""
+        block = self._answers.get((unit, pdu))
+        if block is None or now - block.at > self._max_age:
+            return None
+        return block.octets
+
+    def find(self, request: Request, pdu: bytes, now: float) -> bytes | None:
+        """Return the answer to a read whose registers lie within a fresh block."""
+        unit, function, first, length, _ = request
+        for known, block in self._blocks.items():
+            if (
+                known.unit == unit
+                and known.function == function
+                and known.address <= first
+                and first + length <= known.address + known.length
+                and now - block.at <= self._max_age
+            ):
+                answer = read_answer(function, part(known, block.octets, request))
+                self._keep_answer(unit, pdu, _Block(block.at, answer))
+                return answer
+        return None
+
+    def store(self, request: Request, octets: bytes, at: float) -> None:
+        """Keep what was read for a request that began at ``at`` (monotonic seconds)."""
+        if not self._max_age:
+            return
+        self._blocks.pop(request, None)
+        while self._blocks and (
+            len(self._blocks) >= MOST_BLOCKS
+            or at - next(iter(self._blocks.values())).at > self._max_age
+        ):
+            del self._blocks[next(iter(self._blocks))]
+        self._blocks[request] = _Block(at, octets)
+
+    def forget(self, unit: int) -> None:
+        """Forget all of a unit: somebody has written to it."""
+        self._blocks = {
+            known: block for known, block in self._blocks.items() if known.unit != unit
+        }
+        self._answers.clear()
+
+    def _keep_answer(self, unit: int, pdu: bytes, answer: _Block) -> None:
+        if len(self._answers) >= MOST_BLOCKS:
+            self._answers.clear()
+        self._answers[unit, pdu] = answer
+
+
+def part(whole: Request, octets: bytes, wanted: Request) -> bytes:
+    """Return the words of a read that lie within another one."""
+    if whole.length == wanted.length:
+        return octets
+    start = 2 * (wanted.address - whole.address)
+    return octets[start : start + 2 * wanted.length]

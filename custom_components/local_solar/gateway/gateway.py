@@ -1,0 +1,275 @@
+"""Shares the units of one link with clients outside: the heart of the gateway."""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+import logging
+from time import monotonic
+from typing import Final, Protocol
+
+from modbus_connection import ModbusUnit
+
+from .bus import Bus, Pace
+from .cache import BlockCache
+from .capture import Recorder
+from .clients import Client
+from .pdu import (
+    BROADCAST,
+    GATEWAYS_OWN,
+    BadRequestError,
+    ExceptionCode,
+    Request,
+    exception_answer,
+    exception_of,
+    parse,
+    write_answer,
+)
+from .policy import REFUSED_WITH, Policy, Refusal
+from .scheduler import Scheduler
+from .statistics import Statistics
+
+_LOGGER = logging.getLogger(__name__)
+
+STAND_INS: Final = frozenset({BROADCAST, 255})
+"""Unit ids with which clients of Modbus TCP mean whoever is there."""
+
+MOST_WRITES: Final = 4
+"""Writes of one client that wait; more are told that the bus is busy."""
+
+type Reply = Callable[[bytes | None], None]
+
+
+class WriteRefusedError(Exception):
+    """A write that was not carried out. The message says why."""
+
+    def __init__(self, code: ExceptionCode, reason: str) -> None:
+        """Answer with ``code``."""
+        super().__init__(reason)
+        self.code = code
+
+
+class Writer(Protocol):
+    """Carries out writes of clients, with all checks that ours have to pass."""
+
+    async def async_write(self, request: Request, client: Client) -> None:
+        """Write and read back. Raises ``WriteRefusedError``."""
+
+    def blocked(self, request: Request, client: Client, refusal: Refusal) -> None:
+        """Take note of a write that the policy does not let through."""
+
+
+class Gateway:
+    """Takes requests of clients and answers them, from the bus or from what it brought."""
+
+    def __init__(
+        self,
+        units: Mapping[int, ModbusUnit],
+        *,
+        policy: Policy | None = None,
+        pace: Pace | None = None,
+        writer: Writer | None = None,
+    ) -> None:
+        """Share ``units``, by unit id. Without a ``writer`` nobody can write."""
+        self.statistics = Statistics()
+        self.recorder: Recorder | None = None
+        """Is told all that clients ask and are answered."""
+        self._policy = policy or Policy()
+        pace = pace or Pace()
+        self._writer = writer
+        self._bus = Bus(units, pace, self.statistics)
+        self._cache = BlockCache(pace.max_age)
+        self._scheduler = Scheduler(
+            self._bus, self._cache, pace.max_age, self.statistics
+        )
+        self._clients: dict[Client, None] = {}
+        self._writes: dict[asyncio.Task[None], Client] = {}
+        self._one_write = asyncio.Lock()
+        self._worker: asyncio.Task[None] | None = None
+
+    # -- life -----------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin to serve what clients ask."""
+        self._worker = asyncio.create_task(
+            self._scheduler.async_run(), name="local_solar gateway"
+        )
+
+    async def stop(self) -> None:
+        """Stop serving; a write on its way is seen to its end. Listeners stop before."""
+        if self._writes:
+            await asyncio.wait(self._writes)
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.wait((self._worker,))
+            self._worker = None
+        self._scheduler.stop()
+
+    # -- what is to be known of it --------------------------------------------------
+
+    @property
+    def policy(self) -> Policy:
+        """What clients may do. A new one counts for what is asked from then on."""
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: Policy) -> None:
+        self._policy = policy
+        # What is kept was asked for under the old one.
+        for unit in self._bus.units:
+            self._scheduler.forget(unit)
+
+    @property
+    def clients(self) -> Collection[Client]:
+        """Those who are connected."""
+        return self._clients.keys()
+
+    @property
+    def units(self) -> Collection[int]:
+        """The unit ids that are served."""
+        return self._bus.units.keys()
+
+    @property
+    def gap(self) -> float:
+        """Seconds that the bus is left alone between two messages now."""
+        return self._bus.gap.seconds
+
+    @property
+    def units_silent(self) -> frozenset[int]:
+        """Units that do not answer and are only asked now and then."""
+        return self._bus.silent
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether the link itself could be opened when it was last tried."""
+        return self._bus.is_reachable
+
+    # -- what clients do ------------------------------------------------------------
+
+    def join(self, client: Client) -> None:
+        """Take in a client."""
+        self.statistics.connections += 1
+        self._clients[client] = None
+
+    def leave(self, client: Client) -> None:
+        """Forget a client and what it waits for."""
+        self._clients.pop(client, None)
+        self._scheduler.leave(client)
+
+    def forget(self, unit: int) -> None:
+        """Hand out nothing that was read of a unit until now: it has been written to."""
+        if unit in self._bus.units:
+            self._scheduler.forget(unit)
+
+    def take(self, client: Client, unit: int, pdu: bytes, reply: Reply) -> None:
+        """Answer a request, now or later.
+
+        ``reply`` is called once, with the PDU of the answer or with ``None`` for silence;
+        not at all if the client has left.
+        """
+        self.statistics.requests += 1
+        client.requests += 1
+        if self.recorder is not None:
+            self.recorder.request(client, unit, pdu)
+        if unit in STAND_INS and len(self._bus.units) == 1:
+            unit = next(iter(self._bus.units))
+        kept = self._cache.answer(unit, pdu, monotonic())
+        if kept is not None:
+            self.statistics.from_cache += 1
+            self._settle(client, unit, pdu, reply, kept)
+            return
+        answer = partial(self._settle_waiting, client, unit, pdu, reply)
+        client.waiting += 1
+        try:
+            self._take(client, unit, pdu, answer)
+        except BadRequestError as err:
+            answer(exception_answer(pdu[0] & 0x7F if pdu else 0, err.code))
+
+    def _take(
+        self, client: Client, unit: int, pdu: bytes, answer: Callable[[bytes], None]
+    ) -> None:
+        if unit not in self._bus.units:
+            raise BadRequestError(ExceptionCode.PATH_UNAVAILABLE)
+        request = parse(unit, pdu)
+        if (refusal := self._policy.refusal(client, request)) is not None:
+            self._note_refusal(client, request, refusal)
+            raise BadRequestError(REFUSED_WITH[refusal])
+        if request.is_write:
+            self._begin_write(client, request, answer)
+            return
+        if (kept := self._cache.find(request, pdu, monotonic())) is not None:
+            self.statistics.from_cache += 1
+            answer(kept)
+            return
+        self._scheduler.submit(client, request, answer)
+
+    def _note_refusal(self, client: Client, request: Request, refusal: Refusal) -> None:
+        if not request.is_write:
+            self.statistics.blocked_reads += 1
+            return
+        self.statistics.blocked_writes += 1
+        client.blocked_writes += 1
+        if self._writer is not None:
+            self._writer.blocked(request, client, refusal)
+
+    def _settle_waiting(
+        self, client: Client, unit: int, pdu: bytes, reply: Reply, answer: bytes
+    ) -> None:
+        client.waiting -= 1
+        self._settle(client, unit, pdu, reply, answer)
+
+    def _settle(
+        self, client: Client, unit: int, pdu: bytes, reply: Reply, answer: bytes
+    ) -> None:
+        """Hand an answer over."""
+        said: bytes | None = answer
+        if (code := exception_of(answer)) is None:
+            self.statistics.answers += 1
+        else:
+            self.statistics.exceptions[code] += 1
+            client.exceptions += 1
+            if client.is_dongle and code in GATEWAYS_OWN:
+                # It takes us for the inverter, which would be silent.
+                said = None
+        if self.recorder is not None:
+            self.recorder.answer(client, unit, pdu, said)
+        reply(said)
+
+    # -- writes ---------------------------------------------------------------------
+
+    def _begin_write(
+        self, client: Client, request: Request, answer: Callable[[bytes], None]
+    ) -> None:
+        waiting = sum(each is client for each in self._writes.values())
+        if self._writer is None or waiting >= MOST_WRITES:
+            raise BadRequestError(
+                ExceptionCode.ILLEGAL_FUNCTION
+                if self._writer is None
+                else ExceptionCode.BUSY
+            )
+        task = asyncio.create_task(self._write(self._writer, client, request, answer))
+        self._writes[task] = client
+        task.add_done_callback(lambda done: self._writes.pop(done, None))
+
+    async def _write(
+        self,
+        writer: Writer,
+        client: Client,
+        request: Request,
+        answer: Callable[[bytes], None],
+    ) -> None:
+        """Carry out a write, one of all clients at a time."""
+        async with self._one_write:
+            self._scheduler.forget(request.unit)
+            try:
+                await writer.async_write(request, client)
+            except WriteRefusedError as err:
+                said = exception_answer(request.function, err.code)
+            except Exception:
+                _LOGGER.exception("Unexpected error while %s wrote", client.name)
+                said = exception_answer(request.function, ExceptionCode.DEVICE_FAILURE)
+            else:
+                self.statistics.writes += 1
+                said = write_answer(request)
+            finally:
+                self._scheduler.forget(request.unit)
+        answer(said)

@@ -1,0 +1,291 @@
+"""Whose turn it is on the bus: one request at a time, fair to all clients.
+
+Each client has a line of its own; the lines take turns, and the dongle's comes first. Who
+asks for registers that another client's request is about to bring waits for that one.
+"""
+
+from asyncio import Event, TimerHandle, get_running_loop
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+from .bus import Bus, BusError
+from .cache import BlockCache, part
+from .clients import Client
+from .pdu import ExceptionCode, Request, exception_answer, read_answer
+from .statistics import Statistics
+
+MOST_WAITING: Final = 64
+"""Requests of one client that wait for the bus; more are told that it is busy."""
+
+PATIENCE: Final = 30.0
+"""Seconds after which a request is told that the bus is busy: nobody waits for longer."""
+
+type Reply = Callable[[bytes], None]
+
+
+class Waiter:
+    """Somebody who waits for a job, and what is wanted of it."""
+
+    __slots__ = ("asked", "client", "reply", "request")
+
+    def __init__(
+        self, client: Client, request: Request, reply: Reply, asked: float
+    ) -> None:
+        """Wait since ``asked`` (monotonic seconds)."""
+        self.client = client
+        self.request = request
+        self.reply = reply
+        self.asked = asked
+
+
+class Job:
+    """A read that the bus has to do, and all who wait for it."""
+
+    __slots__ = ("epoch", "request", "started", "waiters")
+
+    def __init__(self, request: Request) -> None:
+        """Wait for its turn."""
+        self.request = request
+        self.waiters: list[Waiter] = []
+        self.started: float | None = None
+        self.epoch = 0
+
+    def brings(self, request: Request) -> bool:
+        """Return whether a read lies within this one."""
+        own = self.request
+        return (
+            own.unit == request.unit
+            and own.function == request.function
+            and own.address <= request.address
+            and request.address + request.length <= own.address + own.length
+        )
+
+
+class Scheduler:
+    """The lines of all clients, and the one who serves them."""
+
+    def __init__(
+        self, bus: Bus, cache: BlockCache, max_age: float, statistics: Statistics
+    ) -> None:
+        """Serve clients from ``bus``. Answers may be ``max_age`` seconds old."""
+        self._bus = bus
+        self._cache = cache
+        self._max_age = max_age
+        self._statistics = statistics
+        self._lines: dict[Client, deque[Job]] = {}
+        self._turns: deque[Client] = deque()
+        """Clients that have something in their line, the next one first."""
+        self._first: deque[Client] = deque()
+        """The same of those who must not be kept waiting."""
+        self._queued: dict[tuple[int, int], dict[Request, Job]] = {}
+        """Jobs that have not begun, by unit and function."""
+        self._running: Job | None = None
+        self._epochs = dict.fromkeys(bus.units, 0)
+        self._work = Event()
+        self._alarm: TimerHandle | None = None
+
+    # -- what clients ask -----------------------------------------------------------
+
+    def submit(self, client: Client, request: Request, reply: Reply) -> None:
+        """Have a read done and its answer told, by ``reply``, when its turn comes."""
+        now = monotonic()
+        if (code := self._bus.refusal(request.unit, now)) is not None:
+            reply(exception_answer(request.function, code))
+            return
+        if client.waiting > MOST_WAITING:
+            reply(exception_answer(request.function, ExceptionCode.BUSY))
+            return
+        waiter = Waiter(client, request, reply, now)
+        running = self._running
+        if (
+            running is not None
+            and running.brings(request)
+            and running.epoch == self._epochs[request.unit]
+        ):
+            running.waiters.append(waiter)
+            return
+        self._enqueue(waiter)
+
+    def _enqueue(self, waiter: Waiter) -> None:
+        request = waiter.request
+        queued = self._queued.setdefault((request.unit, request.function), {})
+        if (job := queued.get(request)) is None:
+            job = next((job for job in queued.values() if job.brings(request)), None)
+        if job is None:
+            job = queued[request] = Job(request)
+        job.waiters.append(waiter)
+        # It stands in this client's line too: nobody waits longer for having company.
+        line = self._lines.setdefault(waiter.client, deque())
+        if not line:
+            turns = self._first if waiter.client.is_dongle else self._turns
+            if waiter.client not in turns:
+                turns.append(waiter.client)
+        line.append(job)
+        self._work.set()
+
+    def leave(self, client: Client) -> None:
+        """Forget a client and what it waits for."""
+        for job in self._lines.pop(client, ()):
+            job.waiters = [each for each in job.waiters if each.client is not client]
+            if not job.waiters and job.started is None:
+                self._retire(job)
+        for turns in (self._first, self._turns):
+            if client in turns:
+                turns.remove(client)
+
+    def forget(self, unit: int) -> None:
+        """Hand out nothing any more that was read of a unit until now."""
+        self._epochs[unit] += 1
+        self._cache.forget(unit)
+
+    def stop(self) -> None:
+        """Forget everybody."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._lines.clear()
+        self._queued.clear()
+        self._first.clear()
+        self._turns.clear()
+
+    # -- serving them ---------------------------------------------------------------
+
+    async def async_run(self) -> None:
+        """Serve all lines until cancelled."""
+        while True:
+            job = self._next()
+            if job is None:
+                self._work.clear()
+                await self._work.wait()
+                continue
+            await self._perform(job)
+
+    def _next(self) -> Job | None:
+        """Return what is to be done now, ``None`` if there is nothing."""
+        now = monotonic()
+        soonest: float | None = None
+        for turns in (self._first, self._turns):
+            for _ in range(len(turns)):
+                client = turns.popleft()
+                line = self._lines[client]
+                job, sure_at = self._first_ready(line, now)
+                if line:
+                    turns.append(client)
+                if job is not None:
+                    return job
+                if sure_at is not None:
+                    soonest = sure_at if soonest is None else min(soonest, sure_at)
+        if soonest is not None:
+            self._wake_at(soonest)
+        return None
+
+    def _first_ready(
+        self, line: deque[Job], now: float
+    ) -> tuple[Job | None, float | None]:
+        """Take the first job out of a line whose answer would surely be its own.
+
+        If there is none, return when there will be one.
+        """
+        soonest: float | None = None
+        for _ in range(len(line)):
+            job = line.popleft()
+            if job.started is not None or not job.waiters:
+                continue
+            if (sure_at := self._bus.sure_at(job.request, now)) <= now:
+                return job, None
+            line.append(job)
+            soonest = sure_at if soonest is None else min(soonest, sure_at)
+        return None, soonest
+
+    def _wake_at(self, when: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        delay = max(0.0, when - monotonic())
+        self._alarm = get_running_loop().call_later(delay, self._work.set)
+
+    async def _perform(self, job: Job) -> None:
+        """Do a job and answer all who wait for it."""
+        request = job.request
+        now = job.started = monotonic()
+        self._retire(job)
+        code = self._bus.refusal(request.unit, now)
+        if code is not None:
+            self._refuse(job, code)
+            return
+        self._drop_impatient(job, now)
+        if not job.waiters:
+            return
+        self._statistics.waited += sum(now - waiter.asked for waiter in job.waiters)
+        job.epoch = self._epochs[request.unit]
+        self._running = job
+        try:
+            octets = await self._bus.async_read(request)
+        except BusError as err:
+            self._running = None
+            self._refuse(job, err.code)
+            self._refuse_all_queued(request.unit)
+            return
+        self._running = None
+        if job.epoch == self._epochs[request.unit]:
+            self._cache.store(request, octets, now)
+        self._answer(job, octets, now)
+
+    def _retire(self, job: Job) -> None:
+        """Let nobody join a job any more before it begins."""
+        request = job.request
+        queued = self._queued.get((request.unit, request.function))
+        if queued is not None and queued.get(request) is job:
+            del queued[request]
+
+    def _drop_impatient(self, job: Job, now: float) -> None:
+        late = [each for each in job.waiters if now - each.asked > PATIENCE]
+        if late:
+            job.waiters = [each for each in job.waiters if each not in late]
+            for waiter in late:
+                waiter.reply(exception_answer(job.request.function, ExceptionCode.BUSY))
+
+    def _answer(self, job: Job, octets: bytes, started: float) -> None:
+        request = job.request
+        is_old = monotonic() - started > self._max_age
+        whole = read_answer(request.function, octets)
+        for number, waiter in enumerate(job.waiters):
+            if is_old and waiter.asked > started:
+                # It joined while the bus was at it, and that took too long.
+                self._enqueue(waiter)
+                continue
+            self._statistics.joined += number > 0
+            wanted = waiter.request
+            waiter.reply(
+                whole
+                if wanted.length == request.length
+                else read_answer(wanted.function, part(request, octets, wanted))
+            )
+
+    def _refuse(self, job: Job, code: int) -> None:
+        answer = exception_answer(job.request.function, code)
+        for waiter in job.waiters:
+            if waiter.request == job.request:
+                waiter.reply(answer)
+            else:
+                # What is refused as a whole may be served in part.
+                self._refuse_part(waiter, code)
+
+    def _refuse_part(self, waiter: Waiter, code: int) -> None:
+        if code in (ExceptionCode.PATH_UNAVAILABLE, ExceptionCode.NO_RESPONSE):
+            waiter.reply(exception_answer(waiter.request.function, code))
+        else:
+            self._enqueue(waiter)
+
+    def _refuse_all_queued(self, unit: int) -> None:
+        """Tell those who wait for a unit that has fallen silent."""
+        code = self._bus.refusal(unit, monotonic())
+        if code is None:
+            return
+        is_link = code is ExceptionCode.PATH_UNAVAILABLE
+        for (other, _), queued in list(self._queued.items()):
+            if other == unit or is_link:
+                for job in list(queued.values()):
+                    job.started = monotonic()
+                    self._retire(job)
+                    self._refuse(job, code)
