@@ -7,6 +7,7 @@ asks for registers that another client's request is about to bring waits for tha
 from asyncio import Event, TimerHandle, get_running_loop
 from collections import deque
 from collections.abc import Callable
+import logging
 from time import monotonic
 from typing import Final
 
@@ -15,6 +16,8 @@ from .cache import BlockCache, part
 from .clients import Client
 from .pdu import ExceptionCode, Request, exception_answer, read_answer
 from .statistics import Statistics
+
+_LOGGER = logging.getLogger(__name__)
 
 MOST_WAITING: Final = 64
 """Requests of one client that wait for the bus; more are told that it is busy."""
@@ -159,7 +162,10 @@ class Scheduler:
                 self._work.clear()
                 await self._work.wait()
                 continue
-            await self._perform(job)
+            try:
+                await self._perform(job)
+            except Exception:  # all the others would wait for ever
+                _LOGGER.exception("Unexpected error at %s", job.request)
 
     def _next(self) -> Job | None:
         """Return what is to be done now, ``None`` if there is nothing."""

@@ -1,0 +1,213 @@
+"""Asking units, and what becomes of what goes wrong."""
+
+from collections.abc import Awaitable, Callable
+
+from modbus_connection import (
+    GatewayTargetError,
+    IllegalDataAddressError,
+    ModbusConnectionError,
+    ModbusDesyncError,
+    ModbusError,
+    ModbusExceptionError,
+    ModbusProtocolError,
+    ModbusTimeoutError,
+    ServerDeviceBusyError,
+)
+import pytest
+
+from custom_components.local_solar.gateway import bus as bus_module
+from custom_components.local_solar.gateway.breaker import LONGEST
+from custom_components.local_solar.gateway.bus import LATEST, Bus, BusError, Pace
+from custom_components.local_solar.gateway.pdu import READ_INPUT, ExceptionCode, Request
+from custom_components.local_solar.gateway.statistics import Statistics
+from tests.modbus.helpers import FakeClock
+
+from .helpers import HeldUnit, read
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """Return the clock that the bus goes by."""
+    clock = FakeClock()
+    monkeypatch.setattr(bus_module, "monotonic", clock.monotonic)
+    return clock
+
+
+def make_bus(*units: HeldUnit, pace: Pace | None = None) -> Bus:
+    """Return a bus with units 1, 2 and so on."""
+    return Bus(dict(enumerate(units, 1)), pace or Pace(), Statistics())
+
+
+async def code_of(work: Awaitable[bytes]) -> int:
+    """Return the exception code that a read ends with."""
+    with pytest.raises(BusError) as caught:
+        await work
+    return caught.value.code
+
+
+async def test_registers_are_read_from_the_space_that_is_asked_for() -> None:
+    unit = HeldUnit()
+    bus = make_bus(unit)
+    assert await bus.async_read(read(258, 2)) == b"\x01\x02\x01\x03"
+    assert await bus.async_read(Request(1, READ_INPUT, 7, 1)) == b"\x00\x07"
+    assert unit.reads == [(3, 258, 2), (4, 7, 1)]
+
+
+async def test_the_link_is_asked_for_a_short_timeout() -> None:
+    unit = HeldUnit()
+    make_bus(unit, pace=Pace(timeout=0.7))
+    assert unit.required_timeout == 0.7
+
+
+async def test_the_gap_is_that_of_the_link_and_shrinks_with_answers() -> None:
+    unit = HeldUnit()
+    bus = make_bus(unit)
+    await bus.async_read(read(0))
+    assert unit.message_spacing == 0.85
+    for _ in range(10):
+        await bus.async_read(read(0))
+    assert unit.message_spacing == 0.0
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (IllegalDataAddressError(), 2),
+        (ServerDeviceBusyError(), 6),
+        (ModbusExceptionError.from_code(0, "odd"), ExceptionCode.DEVICE_FAILURE),
+        (ModbusTimeoutError("silent"), ExceptionCode.NO_RESPONSE),
+        (GatewayTargetError(), ExceptionCode.NO_RESPONSE),
+        (ModbusProtocolError("garbage"), ExceptionCode.NO_RESPONSE),
+        (ModbusDesyncError("garbage"), ExceptionCode.NO_RESPONSE),
+        (ModbusConnectionError("no link"), ExceptionCode.PATH_UNAVAILABLE),
+        (RuntimeError("a fault of the library"), ExceptionCode.DEVICE_FAILURE),
+    ],
+)
+async def test_each_failure_has_its_exception(error: Exception, code: int) -> None:
+    unit = HeldUnit()
+    unit.error = error
+    assert await code_of(make_bus(unit).async_read(read(0))) == code
+
+
+async def test_a_link_that_cannot_be_opened_in_time_is_no_silent_unit() -> None:
+    class Unreachable(HeldUnit):
+        async def read_holding_registers(self, address: int, count: int) -> list[int]:
+            raise ModbusTimeoutError("connecting")
+
+    bus = make_bus(Unreachable())
+    assert await code_of(bus.async_read(read(0))) == ExceptionCode.PATH_UNAVAILABLE
+    assert not bus.is_reachable
+    assert bus.silent == frozenset()
+
+
+async def test_an_answer_of_another_length_is_that_to_an_earlier_request(
+    clock: FakeClock,
+) -> None:
+    unit = HeldUnit()
+    bus = make_bus(unit)
+    unit.missing = 1
+    assert await code_of(bus.async_read(read(0, 5))) == ExceptionCode.NO_RESPONSE
+    assert bus.sure_at(read(50, 5), clock.now) == clock.now + LATEST
+
+
+@pytest.mark.parametrize("error", [ModbusTimeoutError(""), ModbusProtocolError("")])
+async def test_nothing_of_the_same_shape_is_asked_while_a_late_answer_may_come(
+    clock: FakeClock, error: ModbusError
+) -> None:
+    bus = make_bus(unit := HeldUnit(), HeldUnit())
+    unit.error = error
+    await code_of(bus.async_read(read(0, 5)))
+    now = clock.now
+    assert now < bus.sure_at(read(100, 5), now) <= now + LATEST
+    assert bus.sure_at(read(0, 4), now) == now
+    assert bus.sure_at(Request(1, READ_INPUT, 0, 5), now) == now
+    assert bus.sure_at(read(0, 5, unit=2), now) == now
+    clock.now += LATEST
+    assert bus.sure_at(read(100, 5), clock.now) == clock.now
+
+
+async def test_the_time_that_was_waited_counts_for_a_late_answer(
+    clock: FakeClock,
+) -> None:
+    class Silent(HeldUnit):
+        async def read_holding_registers(self, address: int, count: int) -> list[int]:
+            await self._ensure_connected()
+            clock.now += 1.6
+            raise ModbusTimeoutError("silent")
+
+    bus = make_bus(Silent(), pace=Pace(timeout=1.5))
+    await code_of(bus.async_read(read(0)))
+    assert bus.sure_at(read(0), clock.now) == pytest.approx(clock.now - 1.5 + LATEST)
+
+
+async def test_links_with_transaction_ids_have_no_late_answers(
+    clock: FakeClock,
+) -> None:
+    unit = HeldUnit()
+    bus = make_bus(unit, pace=Pace(has_transactions=True))
+    unit.error = ModbusTimeoutError("")
+    await code_of(bus.async_read(read(0)))
+    assert bus.sure_at(read(0), clock.now) == clock.now
+
+
+async def test_a_unit_that_never_answers_is_left_alone_and_the_gap_with_it(
+    clock: FakeClock,
+) -> None:
+    awake, silent = HeldUnit(), HeldUnit()
+    bus = make_bus(awake, silent)
+    for _ in range(12):
+        await bus.async_read(read(0))
+    silent.error = ModbusTimeoutError("")
+    await code_of(bus.async_read(read(0, unit=2)))
+    assert bus.silent == {2}
+    assert bus.gap.seconds == 0.0
+    assert bus.refusal(2, clock.now) is ExceptionCode.NO_RESPONSE
+    assert bus.refusal(1, clock.now) is None
+    clock.now += LONGEST
+    assert bus.refusal(2, clock.now) is None
+
+
+async def test_garbage_from_a_unit_that_answered_before_widens_the_gap() -> None:
+    unit = HeldUnit()
+    bus = make_bus(unit)
+    for _ in range(12):
+        await bus.async_read(read(0))
+    unit.error = ModbusProtocolError("wrong checksum")
+    await code_of(bus.async_read(read(0)))
+    assert bus.gap.seconds == 0.85
+    assert bus.silent == frozenset()
+
+
+async def test_a_lost_link_is_tried_again_and_units_are_not_blamed(
+    clock: FakeClock,
+) -> None:
+    unit = HeldUnit()
+    bus = make_bus(unit, HeldUnit())
+    unit.error = ModbusConnectionError("unplugged")
+    await code_of(bus.async_read(read(0)))
+    assert bus.refusal(2, clock.now) is ExceptionCode.PATH_UNAVAILABLE
+    assert bus.silent == frozenset()
+    clock.now += LONGEST
+    unit.error = None
+    assert bus.refusal(1, clock.now) is None
+    await bus.async_read(read(0))
+    assert bus.is_reachable
+    assert bus.refusal(2, clock.now) is None
+
+
+@pytest.mark.parametrize(
+    "outcome", [None, IllegalDataAddressError(), ModbusTimeoutError("")]
+)
+async def test_all_requests_are_counted(outcome: Exception | None) -> None:
+    unit = HeldUnit()
+    statistics = Statistics()
+    bus = Bus({1: unit}, Pace(), statistics)
+    unit.error = outcome
+    ask: Callable[[], Awaitable[bytes]] = lambda: bus.async_read(read(0))  # noqa: E731
+    if outcome is None:
+        await ask()
+    else:
+        await code_of(ask())
+    assert statistics.bus_requests == 1
+    assert statistics.bus_errors == isinstance(outcome, ModbusTimeoutError)
+    assert statistics.bus_busy > 0
