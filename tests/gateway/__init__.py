@@ -1,1 +1,1 @@
-"""Tests of the bus gateway."""
+"""Tests of sharing a bus."""
