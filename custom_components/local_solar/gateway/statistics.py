@@ -35,3 +35,12 @@ class Statistics:
     """Pieces of what clients sent that were no requests."""
     repeated: int = 0
     """Requests that a client sent again before it had the answer."""
+    superseded: int = 0
+    """Requests on serial lines that a client gave up before it had the answer: it asked for
+    something else."""
+    dropped: int = 0
+    """Requests on serial lines beyond those that may wait there."""
+    broadcasts: int = 0
+    """Requests on serial lines to all units, which go no further."""
+    unread: int = 0
+    """Answers for which a serial line had no room: the client does not read."""
