@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from struct import pack
+from time import monotonic
 from typing import override
 
 from hypothesis import given, settings, strategies as st
@@ -107,9 +108,9 @@ class RecordingWriter:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Return what moves the time of gateway, scheduler and bus on."""
     moved = 0.0
-    real = bus_module.monotonic
+    real = monotonic
 
-    def monotonic() -> float:
+    def moved_on() -> float:
         return real() + moved
 
     def move(seconds: float) -> None:
@@ -118,7 +119,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
     for module in ("bus", "scheduler", "gateway"):
         monkeypatch.setattr(
-            f"custom_components.local_solar.gateway.{module}.monotonic", monotonic
+            f"custom_components.local_solar.gateway.{module}.monotonic", moved_on
         )
     return move
 

@@ -15,6 +15,7 @@ from typing import Final, override
 
 from .clients import Client, ClientKind
 from .gateway import Gateway
+from .rtu_session import RtuSession
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -38,6 +39,10 @@ READ_AT_ONCE: Final = 1_024
 
 MOST_WAITING: Final = 16
 """Requests of one client that are taken on before it has to wait with the next."""
+
+PIECES_WITHIN: Final = 0.5
+"""Seconds after which what was begun of an RTU request is dropped: in a network its pieces may
+come further apart than on a line."""
 
 _KEEPALIVE: Final = (
     ("TCP_KEEPIDLE", 60),
@@ -74,7 +79,7 @@ class Server:
         self.limits = limits or Limits()
         self.buffer = bytearray(READ_AT_ONCE)
         """What all connections read into, one at a time: each copies its bytes at once."""
-        self._protocol = TcpConnection
+        self._protocol = RtuConnection if rtu else TcpConnection
         self._connections: dict[Connection, None] = {}
         self._server: asyncio.Server | None = None
         self._ticker: asyncio.TimerHandle | None = None
@@ -343,6 +348,41 @@ class TcpConnection(Connection):
         """Deal with what came while too much was waiting, then read on."""
         self.take_in(b"")
         self.regulate()
+
+
+class RtuConnection(Connection):
+    """A connection that carries RTU frames, as a serial line would."""
+
+    kind = ClientKind.RTU_TCP
+
+    def __init__(self, server: Server) -> None:
+        """Belong to a server."""
+        super().__init__(server)
+        self._session: RtuSession | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._session = RtuSession(
+            self._gateway, self.client, self.write, silence=PIECES_WITHIN
+        )
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._session is not None:
+            self._session.close()
+        super().connection_lost(exc)
+
+    @override
+    @property
+    def has_unfinished(self) -> bool:
+        # What is not completed is dropped after a short silence of the line.
+        return False
+
+    @override
+    def take_in(self, data: bytes) -> None:
+        if self._session is not None:
+            self._session.feed(data)
 
 
 def _keep_alive(connection: socket.socket | None) -> None:
