@@ -115,7 +115,7 @@ class Scheduler:
         request = waiter.request
         queued = self._queued.setdefault((request.unit, request.function), {})
         if (job := queued.get(request)) is None:
-            job = next((job for job in queued.values() if job.brings(request)), None)
+            job = _wider(queued, request)
         if job is None:
             job = queued[request] = Job(request)
         job.waiters.append(waiter)
@@ -123,8 +123,7 @@ class Scheduler:
         line = self._lines.setdefault(waiter.client, deque())
         if not line:
             turns = self._first if waiter.client.is_dongle else self._turns
-            if waiter.client not in turns:
-                turns.append(waiter.client)
+            turns.append(waiter.client)
         line.append(job)
         self._work.set()
 
@@ -295,3 +294,12 @@ class Scheduler:
                     job.started = monotonic()
                     self._retire(job)
                     self._refuse(job, code)
+
+
+def _wider(queued: dict[Request, Job], wanted: Request) -> Job | None:
+    """Return a job of the same unit and function that brings what is wanted, and more."""
+    start, end = wanted.address, wanted.address + wanted.length
+    for (_, _, address, length, _), job in queued.items():
+        if address <= start and end <= address + length:
+            return job
+    return None
