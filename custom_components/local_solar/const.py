@@ -47,7 +47,33 @@ CONF_CLOUD_SETTINGS: Final = "cloud_may_change_settings"
 CONF_CLOUD_TAKEOVER: Final = "cloud_may_move_datalogger"
 CONF_TAKE_DAMAGED: Final = "take_damaged_packets"
 
+CONF_UNITS: Final = "units"
+"""Unit ids that a gateway serves."""
+CONF_RTU_PORT: Final = "rtu_port"
+"""Port on which a gateway takes RTU frames; 0: none."""
+CONF_TERMINALS: Final = "terminals"
+"""How many pseudo-terminals a gateway offers to programs of this computer."""
+CONF_DONGLE_DEVICE: Final = "dongle_device"
+"""Serial port to which the maker's stick is wired; empty: none."""
+CONF_DONGLE_BAUDRATE: Final = "dongle_baudrate"
+"""Speed of that port, as text."""
+CONF_PEERS: Final = "peers"
+"""IP addresses and networks from which a gateway takes connections; none: all."""
+CONF_RANGES: Final = "ranges"
+"""Registers that clients of a gateway may read, as text; none: all."""
+CONF_MAX_AGE: Final = "max_age"
+"""Seconds for which a gateway answers with what it has read before."""
+CONF_REQUEST_TIMEOUT: Final = "request_timeout"
+"""Seconds that a gateway waits for an answer."""
+CONF_LEAST_GAP: Final = "least_gap"
+"""Quiet time between messages that a gateway never goes below, in milliseconds."""
+CONF_WRITERS: Final = "writers"
+"""IP addresses and networks whose programs may write through a gateway."""
+CONF_DONGLE_WRITES: Final = "dongle_writes"
+"""Whether the maker's stick may write through a gateway."""
+
 KIND_DATALOGGER: Final = "growatt_datalogger"
+KIND_GATEWAY: Final = "gateway"
 KIND_GROWATT: Final = "growatt"
 KIND_HOYMILES: Final = "hoymiles"
 KIND_OUTBACK: Final = "outback"
@@ -62,6 +88,13 @@ LEAST_POLL_INTERVAL: Final = 35
 """A DTU has new values every 30 seconds; below 32 its reports to the maker may stop."""
 MOST_POLL_INTERVAL: Final = 600
 DEFAULT_METER_FACTOR: Final = 1.0
+
+DEFAULT_GATEWAY_PORT: Final = 5020
+"""Where a gateway speaks Modbus TCP: 502, the usual one, is for the system's own programs."""
+DEFAULT_MAX_AGE: Final = 1.0
+DEFAULT_REQUEST_TIMEOUT: Final = 1.5
+"""An inverter answers within 0.5 s at 9600 baud; the others wait no longer for a silent one."""
+DEFAULT_LEAST_GAP: Final = 0
 
 AUTOMATIC: Final = "automatic"
 """The profile option that leaves the choice to the identification."""
