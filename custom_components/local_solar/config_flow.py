@@ -11,12 +11,15 @@ from .const import (
     CONF_KIND,
     DOMAIN,
     KIND_DATALOGGER,
+    KIND_GATEWAY,
     KIND_GROWATT,
     KIND_HOYMILES,
     KIND_OUTBACK,
 )
 from .flows.datalogger import DataloggerFlow
 from .flows.datalogger_options import DataloggerOptionsFlow
+from .flows.gateway import GatewayFlow
+from .flows.gateway_options import GatewayOptionsFlow
 from .flows.growatt import GrowattFlow
 from .flows.growatt_options import GrowattOptionsFlow
 from .flows.hoymiles import HOST_NAME_PREFIX, HoymilesFlow
@@ -29,11 +32,12 @@ OPTIONS: Final[Mapping[str, Callable[[], OptionsFlow]]] = {
     KIND_DATALOGGER: DataloggerOptionsFlow,
     KIND_HOYMILES: HoymilesOptionsFlow,
     KIND_OUTBACK: OutBackOptionsFlow,
+    KIND_GATEWAY: GatewayOptionsFlow,
 }
 
 
 class LocalSolarConfigFlow(
-    GrowattFlow, DataloggerFlow, HoymilesFlow, OutBackFlow, domain=DOMAIN
+    GrowattFlow, DataloggerFlow, HoymilesFlow, OutBackFlow, GatewayFlow, domain=DOMAIN
 ):
     """Adds and changes entries."""
 
@@ -52,6 +56,7 @@ class LocalSolarConfigFlow(
                 "datalogger",
                 "hoymiles",
                 "outback",
+                "gateway",
             ],
         )
 
@@ -66,6 +71,8 @@ class LocalSolarConfigFlow(
             return await self.async_step_hoymiles()
         if kind == KIND_OUTBACK:
             return await self.async_step_outback()
+        if kind == KIND_GATEWAY:
+            return await self.async_step_gateway_reconfigure()
         return self.async_show_menu(
             step_id="reconfigure", menu_options=self._growatt_menu()
         )

@@ -90,7 +90,7 @@ MOST_POLL_INTERVAL: Final = 600
 DEFAULT_METER_FACTOR: Final = 1.0
 
 DEFAULT_GATEWAY_PORT: Final = 5020
-"""Where a gateway speaks Modbus TCP: 502, the usual one, is for the system's own programs."""
+"""Where a gateway speaks Modbus TCP: 502, the usual port, takes a privileged program."""
 DEFAULT_MAX_AGE: Final = 1.0
 DEFAULT_REQUEST_TIMEOUT: Final = 1.5
 """An inverter answers within 0.5 s at 9600 baud; the others wait no longer for a silent one."""

@@ -1,24 +1,15 @@
 """Steps that add or change a listener for Growatt dataloggers."""
 
-import asyncio
 from collections.abc import Mapping
 import re
 from typing import Any, Final
 
 import probatio
 
-from homeassistant.components.network import async_get_adapters
-from homeassistant.config_entries import ConfigEntry, ConfigEntryState, ConfigFlowResult
+from homeassistant.config_entries import ConfigEntry, ConfigFlowResult
 from homeassistant.const import CONF_HOST, CONF_PORT
 from homeassistant.data_entry_flow import section
-from homeassistant.helpers.selector import (
-    SelectOptionDict,
-    SelectSelector,
-    SelectSelectorConfig,
-    SelectSelectorMode,
-    TextSelector,
-    TextSelectorConfig,
-)
+from homeassistant.helpers.selector import TextSelector, TextSelectorConfig
 
 from ..const import (
     CONF_ALLOWED,
@@ -31,17 +22,15 @@ from ..const import (
     MODE_STAND_ALONE,
     MODE_WITH_CLOUD,
 )
-from ..growatt.datalogger.server import PORT, why_not
+from ..growatt.datalogger.server import PORT
+from .listening import LOOPBACK, async_address_selector, async_try_listening, own_ports
 from .modbus_link import SECTION_MORE, number
 from .reconfigured import ReconfigurableFlow
+from .trial import FormError
 from .write_access import choice
 
 CLOUD_HOST: Final = "server.growatt.com"
 """Of the region Europe; there are others for America, China and Australia."""
-
-LOOPBACK: Final = "127.0.0.1"
-EVERYWHERE: Final = "0.0.0.0"
-ANY_PORT: Final = 0
 
 TITLE: Final = "Growatt datalogger server"
 
@@ -65,46 +54,35 @@ class DataloggerFlow(ReconfigurableFlow):
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
         """Ask where to listen, and see whether that can be."""
-        errors: dict[str, str] = {}
-        placeholders: dict[str, str] = {}
+        err: FormError | None = None
         entry = self._reconfigured
         if user_input is not None:
             data = _cleaned(user_input)
             address = {CONF_HOST: data[CONF_HOST], CONF_PORT: data[CONF_PORT]}
             if entry is None:
                 self._async_abort_entries_match({CONF_KIND: KIND_DATALOGGER, **address})
-            errors = _errors(data)
-            if not errors:
-                try:
-                    await _async_try(data[CONF_HOST], _port_to_try(entry, data))
-                except OSError as err:
-                    errors["base"] = "cannot_listen"
-                    placeholders = {
-                        "address": f"{data[CONF_HOST]}:{data[CONF_PORT]}",
-                        "error": why_not(err),
-                    }
-            if not errors:
+            try:
+                _check(data)
+                await async_try_listening(
+                    data[CONF_HOST], data[CONF_PORT], own_ports(entry, CONF_PORT)
+                )
                 return await self._async_finish_datalogger(data, entry)
+            except FormError as failure:
+                err = failure
         suggested = user_input or (_as_input(entry.data) if entry is not None else {})
         return self.async_show_form(
             step_id="datalogger",
             data_schema=self.add_suggested_values_to_schema(
                 await self._schema(), suggested
             ),
-            errors=errors,
-            description_placeholders=placeholders,
+            errors={"base": err.key} if err else {},
+            description_placeholders=err.placeholders if err else {},
         )
 
     async def _schema(self) -> probatio.Schema:
         return probatio.Schema(
             {
-                probatio.Required(CONF_HOST): SelectSelector(
-                    SelectSelectorConfig(
-                        options=await self._addresses(),
-                        custom_value=True,
-                        mode=SelectSelectorMode.DROPDOWN,
-                    )
-                ),
+                probatio.Required(CONF_HOST): await async_address_selector(self.hass),
                 probatio.Required(CONF_PORT, default=PORT): number(1, 65535),
                 probatio.Required(CONF_MODE): choice(
                     MODE_WITH_CLOUD, MODE_STAND_ALONE, key="datalogger_mode"
@@ -112,24 +90,6 @@ class DataloggerFlow(ReconfigurableFlow):
                 probatio.Required(SECTION_MORE): section(MORE, {"collapsed": True}),
             }
         )
-
-    async def _addresses(self) -> list[SelectOptionDict]:
-        """Return the addresses that this computer has, those in the network first."""
-        found = [
-            SelectOptionDict(
-                value=address["address"],
-                label=f"{address['address']} ({adapter['name']})",
-            )
-            for adapter in await async_get_adapters(self.hass)
-            if adapter["enabled"]
-            for address in adapter["ipv4"]
-            if address["address"] != LOOPBACK
-        ]
-        return [
-            *found,
-            SelectOptionDict(value=LOOPBACK, label=f"{LOOPBACK} (this computer only)"),
-            SelectOptionDict(value=EVERYWHERE, label=f"{EVERYWHERE} (all networks)"),
-        ]
 
     async def _async_finish_datalogger(
         self, data: Mapping[str, Any], entry: ConfigEntry | None
@@ -164,36 +124,12 @@ def _as_input(data: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _errors(data: Mapping[str, Any]) -> dict[str, str]:
-    """Return what is wrong with what was filled in."""
+def _check(data: Mapping[str, Any]) -> None:
+    """Raise ``FormError`` if something is wrong with what was filled in."""
     if not all(_SERIAL.fullmatch(serial) for serial in data[CONF_ALLOWED]):
-        return {"base": "no_datalogger_serial"}
+        raise FormError("no_datalogger_serial")
     if data[CONF_MODE] == MODE_WITH_CLOUD and (
         data[CONF_CLOUD_HOST] in (data[CONF_HOST], LOOPBACK, "localhost", "")
         and data[CONF_CLOUD_PORT] == data[CONF_PORT]
     ):
-        return {"base": "cloud_is_here"}
-    return {}
-
-
-def _port_to_try(entry: ConfigEntry | None, data: Mapping[str, Any]) -> int:
-    """Return the port that is wanted, or any that is free if the entry itself holds it."""
-    port: int = data[CONF_PORT]
-    if entry is None or entry.state is not ConfigEntryState.LOADED:
-        return port
-    return ANY_PORT if entry.data[CONF_PORT] == port else port
-
-
-async def _async_try(host: str, port: int) -> None:
-    """Listen for a moment. Raises ``OSError`` if that cannot be."""
-    if not host:
-        # It would be taken for all addresses.
-        raise OSError(0, "no address is given")
-    try:
-        server = await asyncio.get_running_loop().create_server(
-            asyncio.Protocol, host, port
-        )
-    except UnicodeError as err:
-        raise OSError(0, "that is no address") from err
-    server.close()
-    await server.wait_closed()
+        raise FormError("cloud_is_here")

@@ -30,6 +30,7 @@ from ..const import (
     DEFAULT_UNIT_ID,
     DOMAIN,
     KIND_DATALOGGER,
+    KIND_GATEWAY,
     KIND_GROWATT,
     LOGGER,
 )
@@ -79,6 +80,15 @@ class GrowattFlow(ReconfigurableFlow):
             for entry in self._async_current_entries(include_ignore=False)
             if entry.data.get(CONF_KIND) == KIND_GROWATT
         ]
+
+    @property
+    def _gateways(self) -> set[str]:
+        """Entries that share a bus: the units that they hold may be inverters to be added."""
+        return {
+            entry.entry_id
+            for entry in self._async_current_entries(include_ignore=False)
+            if entry.data.get(CONF_KIND) == KIND_GATEWAY
+        }
 
     def _growatt_menu(self) -> list[str]:
         """Return the menu's items for this family."""
@@ -276,7 +286,9 @@ class GrowattFlow(ReconfigurableFlow):
         """Return the unit ids that answer. Raises ``FormError``."""
         assert self._link is not None
         found: list[int] = []
-        known = self._units_on(self._link) | held_units(self.hass, self._link)
+        known = self._units_on(self._link) | held_units(
+            self.hass, self._link, besides=self._gateways
+        )
         # All units are held to the end, so that the link is not opened anew for each.
         async with AsyncExitStack() as stack:
             for unit_id in range(1, SCAN_LAST_UNIT + 1):

@@ -66,23 +66,29 @@ def unit_section(unit_id: int = DEFAULT_UNIT_ID) -> dict[probatio.Marker, object
     }
 
 
-def link_schema(kind: str) -> probatio.Schema:
-    """Return the form for one kind of link."""
+def link_fields(kind: str) -> dict[probatio.Marker, object]:
+    """Return the fields that ask for one kind of link."""
     if kind == SERIAL:
-        fields: dict[probatio.Marker, object] = {
+        return {
             probatio.Required(CONF_DEVICE): SerialPortSelector(),
-            probatio.Required(CONF_BAUDRATE, default=BAUDRATES[0]): SelectSelector(
-                SelectSelectorConfig(
-                    options=list(BAUDRATES), mode=SelectSelectorMode.DROPDOWN
-                )
-            ),
+            probatio.Required(CONF_BAUDRATE, default=BAUDRATES[0]): baudrate_selector(),
         }
-    else:
-        fields = {
-            probatio.Required(CONF_HOST): TextSelector(),
-            probatio.Required(CONF_PORT, default=DEFAULT_PORTS[kind]): number(1, 65535),
-        }
-    return probatio.Schema({**fields, **unit_section()})
+    return {
+        probatio.Required(CONF_HOST): TextSelector(),
+        probatio.Required(CONF_PORT, default=DEFAULT_PORTS[kind]): number(1, 65535),
+    }
+
+
+def baudrate_selector() -> SelectSelector:
+    """Return a drop-down of the speeds of serial lines."""
+    return SelectSelector(
+        SelectSelectorConfig(options=list(BAUDRATES), mode=SelectSelectorMode.DROPDOWN)
+    )
+
+
+def link_schema(kind: str) -> probatio.Schema:
+    """Return the form for one kind of link, and a unit on it."""
+    return probatio.Schema({**link_fields(kind), **unit_section()})
 
 
 async def link_from_input(
@@ -107,13 +113,20 @@ def kind_of(link: ModbusLink) -> str:
     return RTU_TCP if link.is_socket else SERIAL
 
 
-def input_from_link(link: ModbusLink, unit_id: int) -> UserInput:
-    """Return what a form must hold to describe a link."""
-    more = {SECTION_MORE: {CONF_UNIT_ID: unit_id, CONF_SEARCH: False}}
+def fields_from_link(link: ModbusLink) -> UserInput:
+    """Return what the fields of ``link_fields`` hold to describe a link."""
     if link.host is not None:
-        return {CONF_HOST: link.host, CONF_PORT: link.port, **more}
+        return {CONF_HOST: link.host, CONF_PORT: link.port}
     device = link.device or ""
     if link.is_socket:
         host, _, port = device.removeprefix(SOCKET_PREFIX).rpartition(":")
-        return {CONF_HOST: host.strip("[]"), CONF_PORT: int(port), **more}
-    return {CONF_DEVICE: device, CONF_BAUDRATE: str(link.baudrate), **more}
+        return {CONF_HOST: host.strip("[]"), CONF_PORT: int(port)}
+    return {CONF_DEVICE: device, CONF_BAUDRATE: str(link.baudrate)}
+
+
+def input_from_link(link: ModbusLink, unit_id: int) -> UserInput:
+    """Return what a form must hold to describe a link and a unit on it."""
+    return {
+        **fields_from_link(link),
+        SECTION_MORE: {CONF_UNIT_ID: unit_id, CONF_SEARCH: False},
+    }

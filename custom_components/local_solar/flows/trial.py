@@ -1,6 +1,6 @@
 """Trying a Modbus link while a form is open."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from contextlib import asynccontextmanager
 
 from modbus_connection import ModbusUnit
@@ -18,10 +18,11 @@ from ..modbus_link import ModbusLink
 class FormError(Exception):
     """What a form must show instead of going on."""
 
-    def __init__(self, key: str, **placeholders: str) -> None:
-        """Name the text of the message and what stands in it."""
+    def __init__(self, key: str, *, field: str = "base", **placeholders: str) -> None:
+        """Name the text of the message, the field it is shown at, and what stands in it."""
         super().__init__(key)
         self.key = key
+        self.field = field
         self.placeholders = placeholders
 
 
@@ -59,13 +60,16 @@ async def temporary_unit(
         ) from None
 
 
-def held_units(hass: HomeAssistant, link: ModbusLink) -> set[int]:
-    """Return the unit ids that config entries hold on a link."""
+def held_units(
+    hass: HomeAssistant, link: ModbusLink, *, besides: Container[str] = ()
+) -> set[int]:
+    """Return the unit ids that config entries hold on a link, ``besides`` some of them."""
     return {
         unit_id
         for connection in async_get_connection_info(hass)
         if connection.endpoint == link.params.endpoint
-        for held in connection.units.values()
+        for entry_id, held in connection.units.items()
+        if entry_id not in besides
         for unit_id in held
     }
 
