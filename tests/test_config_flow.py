@@ -11,11 +11,13 @@ from .flows.common import choose, go_on, more, start
 WAYS = ["growatt_tcp", "growatt_rtu_tcp", "growatt_serial"]
 """To reach an inverter of Growatt."""
 
+OTHERS = ["datalogger", "hoymiles", "outback", "gateway"]
+
 
 async def test_menu_offers_all_that_can_be_added(hass: HomeAssistant) -> None:
     result = await start(hass)
     assert result["type"] is FlowResultType.MENU
-    assert result["menu_options"] == [*WAYS, "datalogger", "hoymiles", "outback"]
+    assert result["menu_options"] == [*WAYS, *OTHERS]
 
 
 async def test_menu_offers_the_same_bus_when_there_is_one(
@@ -26,9 +28,7 @@ async def test_menu_offers_the_same_bus_when_there_is_one(
     assert result["menu_options"] == [
         *WAYS,
         "growatt_same_link",
-        "datalogger",
-        "hoymiles",
-        "outback",
+        *OTHERS,
     ]
 
 

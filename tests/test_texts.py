@@ -22,15 +22,22 @@ from custom_components.local_solar.const import (
     CONF_ALLOWED,
     CONF_CLOUD_HOST,
     CONF_CLOUD_PORT,
+    CONF_DONGLE_BAUDRATE,
+    CONF_DONGLE_DEVICE,
     CONF_IDENTIFICATION,
     CONF_INVENTORY,
     CONF_KIND,
     CONF_LINK,
     CONF_MODE,
+    CONF_RTU_PORT,
+    CONF_TERMINALS,
     CONF_UNIT_ID,
+    CONF_UNITS,
     CONF_WRITE_ACCESS,
+    CONF_WRITERS,
     DOMAIN,
     KIND_DATALOGGER,
+    KIND_GATEWAY,
     KIND_GROWATT,
     KIND_HOYMILES,
     KIND_OUTBACK,
@@ -760,6 +767,27 @@ def make_listener_entry(hass: HomeAssistant) -> MockConfigEntry:
     return entry
 
 
+@pytest.fixture(name="bus")
+def make_bus_entry(hass: HomeAssistant) -> MockConfigEntry:
+    """An entry that shares a bus, with a stick, not set up either."""
+    entry = MockConfigEntry(
+        domain=DOMAIN,
+        data={
+            CONF_KIND: KIND_GATEWAY,
+            CONF_LINK: ModbusLink(host="bridge").to_json(),
+            CONF_UNITS: [1],
+            "host": "127.0.0.1",
+            "port": 5020,
+            CONF_RTU_PORT: 0,
+            CONF_TERMINALS: 0,
+            CONF_DONGLE_DEVICE: "/dev/ttyUSB1",
+            CONF_DONGLE_BAUDRATE: "115200",
+        },
+    )
+    entry.add_to_hass(hass)
+    return entry
+
+
 async def test_menus_and_forms_to_add_an_entry_have_all_their_texts(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
@@ -777,8 +805,9 @@ async def test_menus_and_forms_to_change_an_entry_have_all_their_texts(
     dtu: MockConfigEntry,
     gateway: MockConfigEntry,
     listener: MockConfigEntry,
+    bus: MockConfigEntry,
 ) -> None:
-    for changed in (entry, dtu, gateway, listener):
+    for changed in (entry, dtu, gateway, listener, bus):
 
         async def start(changed: MockConfigEntry = changed) -> FlowResult:
             result: FlowResult = await changed.start_reconfigure_flow(hass)
@@ -793,22 +822,23 @@ async def test_options_have_all_their_texts(
     dtu: MockConfigEntry,
     gateway: MockConfigEntry,
     listener: MockConfigEntry,
+    bus: MockConfigEntry,
 ) -> None:
     flow = hass.config_entries.options
-    step = ENGLISH["options"]["step"]["init"]
-    shown: set[str] = set()
-    for changed in (entry, dtu, gateway, listener):
+    texts = ENGLISH["options"]["step"]
+    shown: dict[str, set[str]] = {}
+    for changed in (entry, dtu, gateway, listener, bus):
         result = await flow.async_init(changed.entry_id)
-        assert result["step_id"] == "init"
+        step = texts[result["step_id"]]
         assert placeholders(step["title"], step.get("description", "")) == set()
         schema = result["data_schema"]
         assert schema is not None
         fields = {str(field) for field in schema.schema}
         assert fields <= set(step["data"])
         assert_choices_have_texts(schema.schema.values())
-        shown |= fields
-    # The form has the texts of all kinds of entries.
-    assert shown == set(step["data"])
+        shown.setdefault(result["step_id"], set()).update(fields)
+    # The first form has the texts of all kinds of entries but a gateway.
+    assert shown == {step: set(texts[step]["data"]) for step in ("init", "gateway")}
 
 
 async def test_the_acknowledgement_has_all_its_texts(
@@ -817,15 +847,19 @@ async def test_the_acknowledgement_has_all_its_texts(
     dtu: MockConfigEntry,
     gateway: MockConfigEntry,
     listener: MockConfigEntry,
+    bus: MockConfigEntry,
 ) -> None:
     flow = hass.config_entries.options
-    step = ENGLISH["options"]["step"]["acknowledge"]
-    for changed in (entry, dtu, gateway, listener):
+    texts = ENGLISH["options"]["step"]
+    for changed in (entry, dtu, gateway, listener, bus):
+        writers = {CONF_WRITERS: ["192.0.2.7"]} if changed is bus else {}
         result = await flow.async_init(changed.entry_id)
         result = await flow.async_configure(
-            result["flow_id"], {CONF_WRITE_ACCESS: WRITE_CONFIRM}
+            result["flow_id"], {CONF_WRITE_ACCESS: WRITE_CONFIRM, **writers}
         )
-        assert result["step_id"] == "acknowledge"
+        name = "gateway_acknowledge" if changed is bus else "acknowledge"
+        assert result["step_id"] == name
+        step = texts[name]
         given = set(result["description_placeholders"] or ())
         assert placeholders(step["title"], step["description"]) == given
         schema = result["data_schema"]
