@@ -18,9 +18,12 @@ from custom_components.local_solar.const import (
 )
 from custom_components.local_solar.modbus_link import ModbusLink
 from homeassistant.components.modbus import async_get_unit
-from homeassistant.config_entries import ConfigEntry
+from homeassistant.config_entries import ConfigEntry, ConfigEntryState, ConfigFlowResult
 from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
 from tests.common import HOST
+
+from .common import UserInput, go_on, start
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -33,6 +36,10 @@ LISTENERS: Final = {
     "dongle_baudrate": "115200",
 }
 """What is stored of the second form if it is left as it is."""
+
+
+WAYS: Final = ["gateway_tcp", "gateway_rtu_tcp", "gateway_serial"]
+"""Steps that ask for a link."""
 
 
 def make_gateway(
@@ -99,3 +106,39 @@ async def taken(port: int) -> AsyncIterator[None]:
     server = await asyncio.start_server(lambda *_: None, LOOPBACK, port)
     async with server:
         yield
+
+
+# -- going through the forms ----------------------------------------------------------
+
+
+def filled_in(units: str = "1", *, anyway: bool = False, **fields: Any) -> UserInput:
+    """Return a form as it is filled in."""
+    link = fields or {"host": HOST, "port": 502}
+    return {**link, "units": units, "more_options": {"set_up_anyway": anyway}}
+
+
+async def open_gateway(hass: HomeAssistant, step: str) -> ConfigFlowResult:
+    """Go through both menus to a form."""
+    result = await go_on(hass, await start(hass), {"next_step_id": "gateway"})
+    assert result["type"] is FlowResultType.MENU
+    result = await go_on(hass, result, {"next_step_id": step})
+    assert result["type"] is FlowResultType.FORM
+    assert result["step_id"] == step
+    assert not result["errors"]
+    return result
+
+
+async def added(
+    hass: HomeAssistant, result: ConfigFlowResult, **listeners: Any
+) -> MockConfigEntry:
+    """Fill in the second form, or leave it as it is, and return the entry that is made."""
+    assert result["type"] is FlowResultType.FORM
+    assert result["step_id"] == "gateway_listeners"
+    assert result["data_schema"] is not None
+    untouched = result["data_schema"](listeners)
+    result = await go_on(hass, result, untouched)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    await hass.async_block_till_done()
+    entry: MockConfigEntry = result["result"]
+    assert entry.state is ConfigEntryState.LOADED
+    return entry

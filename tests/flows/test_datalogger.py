@@ -39,12 +39,6 @@ NOT_OURS: Final = "192.0.2.1"
 TAKEN: Final = "Address already in use"
 
 
-@pytest.fixture
-def port(unused_tcp_port: int) -> int:
-    """A port that nobody listens on."""
-    return unused_tcp_port
-
-
 def filled_in(port: int, **changed: Any) -> UserInput:
     """Return a form as it is filled in; what is collapsed in it may be changed, too."""
     section = {

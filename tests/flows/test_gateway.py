@@ -1,9 +1,9 @@
 """Adding a gateway: every way to name the bus, what goes wrong with it, and going on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 import socket
-from typing import Any, Final
+from typing import Final
 
 from modbus_connection import (
     GatewayTargetError,
@@ -16,16 +16,18 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.local_solar.const import DOMAIN
 from custom_components.local_solar.modbus_link import ModbusLink
-from homeassistant.config_entries import ConfigEntryState, ConfigFlowResult
+from homeassistant.config_entries import ConfigFlowResult
 from homeassistant.core import HomeAssistant
-from homeassistant.data_entry_flow import FlowResultType
 from tests.common import HOST, TL_X, TL_XH, Link, Network, Unit, make_entry, set_up
 
-from .common import UserInput, abort_text, error_text, go_on, start, suggested
+from .common import abort_text, error_text, go_on, start, suggested
 from .gateway_helpers import (
     LISTENERS,
-    gateways_that_only_hold_units,
+    WAYS,
+    added,
+    filled_in,
     make_gateway,
+    open_gateway,
     set_up_gateway,
 )
 
@@ -33,48 +35,6 @@ pytestmark = pytest.mark.usefixtures("socket_enabled", "bare_gateways")
 
 PORT: Final = "/dev/ttyUSB0"
 PORT_BY_ID: Final = "/dev/serial/by-id/usb-1a86_USB_Serial-if00-port0"
-WAYS: Final = ["gateway_tcp", "gateway_rtu_tcp", "gateway_serial"]
-
-
-@pytest.fixture
-def bare_gateways() -> Iterator[None]:
-    """Set up gateways without their listeners."""
-    with gateways_that_only_hold_units():
-        yield
-
-
-def filled_in(units: str = "1", *, anyway: bool = False, **fields: Any) -> UserInput:
-    """Return a form as it is filled in."""
-    link = fields or {"host": HOST, "port": 502}
-    return {**link, "units": units, "more_options": {"set_up_anyway": anyway}}
-
-
-async def open_gateway(hass: HomeAssistant, step: str) -> ConfigFlowResult:
-    """Go through both menus to a form."""
-    result = await go_on(hass, await start(hass), {"next_step_id": "gateway"})
-    assert result["type"] is FlowResultType.MENU
-    result = await go_on(hass, result, {"next_step_id": step})
-    assert result["type"] is FlowResultType.FORM
-    assert result["step_id"] == step
-    assert not result["errors"]
-    return result
-
-
-async def added(
-    hass: HomeAssistant, result: ConfigFlowResult, **listeners: Any
-) -> MockConfigEntry:
-    """Leave the second form as it is, and return the entry that is made."""
-    assert result["type"] is FlowResultType.FORM
-    assert result["step_id"] == "gateway_listeners"
-    assert not result["errors"]
-    assert result["data_schema"] is not None
-    untouched = result["data_schema"](listeners)
-    result = await go_on(hass, result, untouched)
-    assert result["type"] is FlowResultType.CREATE_ENTRY
-    await hass.async_block_till_done()
-    entry: MockConfigEntry = result["result"]
-    assert entry.state is ConfigEntryState.LOADED
-    return entry
 
 
 # -- ways in --------------------------------------------------------------------------
@@ -90,7 +50,7 @@ async def test_menu_offers_the_kinds_of_links_and_those_that_are_known(
     assert result["menu_options"] == ["gateway_shared", *WAYS]
 
 
-async def test_tcp_bus_is_added(hass: HomeAssistant, link: Link) -> None:
+async def test_tcp_bus_is_added(hass: HomeAssistant, link: Link, port: int) -> None:
     result = await open_gateway(hass, "gateway_tcp")
     result = await go_on(hass, result, filled_in(host=" Inverter", port=502))
     entry = await added(hass, result)
@@ -102,6 +62,7 @@ async def test_tcp_bus_is_added(hass: HomeAssistant, link: Link) -> None:
         "link": {"host": HOST, "port": 502},
         "units": [1],
         **LISTENERS,
+        "port": port,
     }
     assert {type(entry.data[key]) for key in ("port", "rtu_port", "terminals")} == {int}
 
@@ -452,6 +413,6 @@ async def test_other_bus_gets_a_gateway_of_its_own(
     network.add_tcp("second", {1: TL_X})
     result = await open_gateway(hass, "gateway_tcp")
     result = await go_on(hass, result, filled_in(host="second", port=502))
-    second = await added(hass, result, port=5021)
+    second = await added(hass, result)
     assert second.entry_id != first.entry_id
     assert second.title == "Modbus gateway (second:502)"

@@ -18,6 +18,7 @@ from homeassistant.helpers.translation import async_get_translations
 from tests.common import HOST, TL_X, TL_XH, Link, Network, Unit, set_up
 
 from .common import error_text, go_on, more, open_form, search, suggested
+from .gateway_helpers import gateways_that_only_hold_units, set_up_gateway
 
 SEARCH = {"host": HOST, "port": 502, **more(search=True)}
 
@@ -234,3 +235,19 @@ async def test_answers_that_come_too_late_do_not_end_the_search(
     result = await open_form(hass, "growatt_tcp")
     result = await search(hass, result, SEARCH)
     assert result["step_id"] == "growatt_found"
+
+
+async def test_search_finds_inverters_that_so_far_only_a_gateway_shares(
+    hass: HomeAssistant, network: Network
+) -> None:
+    link = network.add_tcp(HOST, {1: TL_X, 2: TL_XH})
+    await set_up(hass, link.units[2], unit_id=2)
+    with gateways_that_only_hold_units():
+        await set_up_gateway(hass, units=[1, 2])
+        result = await open_form(hass, "growatt_tcp")
+        result = await search(hass, result, SEARCH)
+    assert result["data_schema"] is not None
+    (selector,) = result["data_schema"].schema.values()
+    assert selector.config["options"] == ["1"]
+    result = await go_on(hass, result, {"unit_id": "1"})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
