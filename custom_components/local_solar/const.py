@@ -71,6 +71,8 @@ CONF_WRITERS: Final = "writers"
 """IP addresses and networks whose programs may write through a gateway."""
 CONF_DONGLE_WRITES: Final = "dongle_writes"
 """Whether the maker's stick may write through a gateway."""
+CONF_NEVER: Final = "never"
+"""What was found out of registers that must not be touched: spans as texts, by unit id."""
 
 KIND_DATALOGGER: Final = "growatt_datalogger"
 KIND_GATEWAY: Final = "gateway"
@@ -90,7 +92,7 @@ MOST_POLL_INTERVAL: Final = 600
 DEFAULT_METER_FACTOR: Final = 1.0
 
 DEFAULT_GATEWAY_PORT: Final = 5020
-"""Where a gateway speaks Modbus TCP: 502, the usual port, takes a privileged program."""
+"""Where a gateway speaks Modbus TCP: 502, the usual one, is for the system's own programs."""
 DEFAULT_MAX_AGE: Final = 1.0
 DEFAULT_REQUEST_TIMEOUT: Final = 1.5
 """An inverter answers within 0.5 s at 9600 baud; the others wait no longer for a silent one."""
