@@ -20,6 +20,8 @@ from homeassistant.helpers.translation import async_get_translations
 
 from .gateway_helpers import make_gateway
 
+pytestmark = pytest.mark.usefixtures("socket_enabled", "bare_gateways")
+
 DEFAULTS: Final = {
     "peers": [],
     "ranges": [],
