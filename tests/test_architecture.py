@@ -217,6 +217,8 @@ def test_only_the_gate_calls_a_drivers_write() -> None:
         "services": {"writing"},
         "clock_sync": {"writing"},
         "battery_control": {"writing"},
+        # Asks what asks the gate, for clients of a bus.
+        "gateway.gateway": {"writer"},
     }
     assert receivers("drivers") == {
         "writing": {"self._owner"},
