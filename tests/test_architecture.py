@@ -217,6 +217,7 @@ def test_only_the_gate_calls_a_drivers_write() -> None:
         "services": {"writing"},
         "clock_sync": {"writing"},
         "battery_control": {"writing"},
+        "gateway.gateway": {"writer"},
     }
     assert receivers("drivers") == {
         "writing": {"self._owner"},
