@@ -178,16 +178,20 @@ async def test_who_returns_to_what_it_gave_up_is_answered_by_the_new_request(
     assert line.sent == [answer(A)]
 
 
-async def test_what_comes_after_a_real_silence_begins_anew(
-    gateway: HeldGateway,
+async def test_what_comes_after_a_silence_begins_anew(
+    gateway: HeldGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now = 100.0
+    monkeypatch.setattr(rtu_session, "monotonic", lambda: now)
     gateway.is_held = True
-    line = Line(gateway, silence=BRIEF)
+    line = Line(gateway, silence=1.0)
     line.feed(request(A))
-    assert not line.session.is_silent
-    await until(lambda: line.session.is_silent)
+    now += 0.9
     line.feed(request(B))
-    assert gateway.statistics.superseded == 1
+    assert gateway.statistics.superseded == 0
+    now += 1.0
+    line.feed(request(C))
+    assert gateway.statistics.superseded == 2
 
 
 async def test_only_so_many_requests_wait(gateway: HeldGateway) -> None:

@@ -7,8 +7,9 @@ import logging
 from pathlib import Path
 
 import pytest
+from serialx import create_serial_connection
 
-from custom_components.local_solar.gateway import serial_port
+from custom_components.local_solar.gateway import rtu_session, serial_port
 from custom_components.local_solar.gateway.clients import ClientKind
 from custom_components.local_solar.gateway.serial_port import DonglePort
 
@@ -106,8 +107,9 @@ async def test_a_write_to_all_is_dropped(gateway: HeldGateway, cable: Cable) -> 
 
 
 async def test_glued_and_torn_requests_are_answered(
-    gateway: HeldGateway, cable: Cable
+    gateway: HeldGateway, cable: Cable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rtu_session, "monotonic", lambda: 100.0)
     octets = request(A) + request(B)
     async with plugged_in(gateway, cable):
         gateway.is_held = True
@@ -187,12 +189,11 @@ async def test_it_is_logged_once_when_it_goes_and_once_when_it_is_back(
 ) -> None:
     caplog.set_level(logging.INFO)
     attempts = 0
-    create = serial_port.create_serial_connection
 
     async def counted(*args: object, **kwargs: object) -> object:
         nonlocal attempts
         attempts += 1
-        return await create(*args, **kwargs)  # type: ignore[arg-type]
+        return await create_serial_connection(*args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(serial_port, "create_serial_connection", counted)
     async with plugged_in(gateway, cable) as port:

@@ -1,7 +1,8 @@
 """Serial ports that are none: pseudo-terminals for programs that know nothing else.
 
 Each client has one of its own, under a name that stays the same: ``<folder>/1``,
-``<folder>/2`` and so on. Speed and parity may be anything. Nobody can see whether a program
+``<folder>/2`` and so on. Any speed will do, without parity: a terminal refuses to have one.
+Nobody can see whether a program
 has a terminal open, so a client is there while something comes from it.
 """
 
@@ -27,7 +28,11 @@ MOST_TERMINALS: Final = 8
 IDLE: Final = 600.0
 """Seconds of silence after which a client has gone."""
 
-READ_AT_ONCE: Final = 1_024
+UNREAD: Final = 2.0
+"""Seconds after which a client that has not read an answer has given it up. It would take it
+for that to its next request, as the terminal keeps it until somebody reads."""
+
+READ_AT_ONCE: Final = 512
 """Octets that are read from a terminal before others have their turn."""
 
 OCTETS_PER_SECOND: Final = 23_040.0
@@ -111,8 +116,10 @@ class _Terminal:
         self._heard = self._refilled = 0.0
         self._allowance = float(BURST)
         self._unsent = bytearray()
+        self._answered = 0.0
         self._resume: asyncio.TimerHandle | None = None
         self._departure: asyncio.TimerHandle | None = None
+        self._expiry: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
         """Be there. Raises ``OSError``."""
@@ -129,9 +136,10 @@ class _Terminal:
         if self._ends is None:
             return
         self._leave()
-        if self._resume is not None:
-            self._resume.cancel()
-            self._resume = None
+        for timer in (self._resume, self._expiry):
+            if timer is not None:
+                timer.cancel()
+        self._resume = self._expiry = None
         loop = asyncio.get_running_loop()
         ours, theirs = self._ends
         loop.remove_reader(ours)
@@ -156,7 +164,7 @@ class _Terminal:
         return self._session
 
     def _leave(self) -> None:
-        """Forget the client, and what it has not read."""
+        """Forget the client."""
         if self._departure is not None:
             self._departure.cancel()
             self._departure = None
@@ -165,7 +173,6 @@ class _Terminal:
         self._session.close()
         self._gateway.leave(self._client)
         self._client = self._session = None
-        self._forget_unread()
 
     def _wait(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
@@ -195,7 +202,6 @@ class _Terminal:
         self._heard = monotonic()
         session = self._session or self._join()
         if session.is_silent:
-            self._forget_unread()
             _keep_raw(self._ends[1])
         self._spend(len(octets))
         session.feed(octets)
@@ -230,6 +236,9 @@ class _Terminal:
             asyncio.get_running_loop().add_writer(self._ends[0], self._send)
         self._unsent += octets
         self._send()
+        self._answered = monotonic()
+        if self._expiry is None:
+            self._expire_in(UNREAD)
 
     def _send(self) -> None:
         """Send as much as there is room for."""
@@ -239,9 +248,18 @@ class _Terminal:
         if not self._unsent:
             asyncio.get_running_loop().remove_writer(self._ends[0])
 
-    def _forget_unread(self) -> None:
-        """Drop what a client has not read: it would take it for its next answer."""
+    def _expire_in(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._expiry = loop.call_later(seconds, self._expire)
+
+    def _expire(self) -> None:
+        """Drop what the client has not read, unless the last answer is too new for that."""
         assert self._ends is not None
+        self._expiry = None
+        rest = self._answered + UNREAD - monotonic()
+        if rest > 0:
+            self._expire_in(rest)
+            return
         ours, theirs = self._ends
         self._unsent.clear()
         asyncio.get_running_loop().remove_writer(ours)
