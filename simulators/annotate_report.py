@@ -195,7 +195,7 @@ async def _map_of(dataset: Dataset, wanted: str | None) -> tuple[Profile, str]:
     if wanted is not None:
         if wanted not in PROFILES:
             raise SimulatorError(f"{wanted!r} is no profile: {', '.join(PROFILES)}")
-        return _with_vpp(wanted, dataset), "as wished"
+        return _with_vpp(wanted, dataset), "chosen"
     try:
         found = await identify(
             RecordedUnit(
@@ -209,7 +209,7 @@ async def _map_of(dataset: Dataset, wanted: str | None) -> tuple[Profile, str]:
         return _with_vpp(found.profile, dataset), f"identified as {found.model}"
     code = dataset.words[Table.HOLDING].get(DEVICE_TYPE_CODE, 0)
     if (model := DEVICE_TYPE_CODES.get(code)) is not None:
-        return _with_vpp(model.family, dataset), f"device type code {code}"
+        return _with_vpp(model.family, dataset), f"device type code {code} (holding 43)"
     read = {
         (table, address)
         for table, words in dataset.words.items()

@@ -136,6 +136,7 @@ class _Pairing:
         self.requests: list[_Request] = []
         self.garbage: Counter[str] = Counter()
         self.dropped = 0
+        self._end: datetime | None = None
         self._last: dict[str, _Request] = {}
         self._waiting: dict[_Key, deque[_Request]] = {}
 
@@ -145,11 +146,14 @@ class _Pairing:
         client = next((name for name in names if name is not None), "")
         if not isinstance(client, str):
             raise SimulatorError(f"{where}: client {client!r} is not a text")
+        at = _time(record, where)
+        if at is not None:
+            self._end = at if self._end is None else max(at, self._end)
         match record["role"]:
             case "REQ":
-                self._request(record, client, where)
+                self._request(record, client, at, where)
             case "RSP":
-                self._answer(record, client, where)
+                self._answer(record, client, at, where)
             case "WARN" if record.get("event") == "no_answer":
                 self._asked(record, client, where)
             case "WARN" if record.get("event") == "dropped":
@@ -163,30 +167,30 @@ class _Pairing:
 
     def decided(self) -> Iterator[_Request]:
         """Yield the requests, but not those that were still open at the end."""
-        times = [request.at for request in self.requests if request.at is not None]
-        end = max(times) - _UNDECIDED if times else None
         for request in self.requests:
             if (
                 request.is_closed
                 or request.at is None
-                or end is None
-                or request.at < end
+                or self._end is None
+                or request.at + _UNDECIDED < self._end
             ):
                 yield request
 
-    def _request(self, record: _Record, client: str, where: str) -> None:
+    def _request(
+        self, record: _Record, client: str, at: datetime | None, where: str
+    ) -> None:
         frame = _frame(record, where)
         if frame is None:
             self.garbage[client] += 1
             return
-        request = _Request(
-            at=_time(record, where), client=client, unit=frame[0], pdu=frame[1:]
-        )
+        request = _Request(at=at, client=client, unit=frame[0], pdu=frame[1:])
         self.requests.append(request)
         if "client" in record:
             key = _key(record, client, where)
             self._waiting.setdefault(key, deque()).append(request)
         else:
+            if (before := self._last.get(client)) is not None:
+                before.is_closed = True
             self._last[client] = request
 
     def _asked(self, record: _Record, client: str, where: str) -> _Request | None:
@@ -202,9 +206,10 @@ class _Pairing:
             request.is_closed = True
         return request
 
-    def _answer(self, record: _Record, client: str, where: str) -> None:
+    def _answer(
+        self, record: _Record, client: str, at: datetime | None, where: str
+    ) -> None:
         frame = _frame(record, where)
-        at = _time(record, where)
         request = self._asked(record, client, where)
         if frame is None:
             self.garbage[client] += bool(record.get("hex"))
