@@ -117,6 +117,13 @@ def test_pipelined_requests_find_their_answers_in_any_order() -> None:
     assert [each.words for each in exchanges(text)] == [(11,), (22,), (12,)]
 
 
+def test_an_answer_in_the_name_of_another_unit_finds_the_request_to_unit_0() -> None:
+    asked = Asked(START, "dongle", 0, read(3, 43, 1))
+    replied = Answered(seconds(1), "dongle", 1, read(3, 43, 1), answer(3, 5100))
+    (exchange,) = exchanges((asked.line() + replied.line()).decode())
+    assert (exchange.unit, exchange.device, exchange.words) == (0, 1, (5100,))
+
+
 def test_writes_have_the_words_that_were_written_once_acknowledged() -> None:
     several = bytes.fromhex("10002d0002040007001f")
     log = Log().ask(bytes.fromhex("060003001e"), bytes.fromhex("060003001e"))

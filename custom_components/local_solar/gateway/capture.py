@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Protocol, override
 
 from .capture_files import RotatedFiles
-from .capture_lines import Answered, Asked, Dropped, Event, Garbage
+from .capture_lines import Answered, Asked, Dropped, Event, Garbage, lines_of
 from .clients import Client
 
 _LOGGER = logging.getLogger(__name__)
@@ -173,7 +173,7 @@ class Capture(Recorder):
 
         def append() -> None:
             nonlocal written
-            written = self._files.append(event.line() for event in events)
+            written = self._files.append(lines_of(events))
 
         try:
             await self._run(append)
