@@ -7,21 +7,21 @@ from pathlib import Path
 import sys
 from types import ModuleType
 
-from . import growatt, plant
+from . import annotate, growatt, plant, replay
 from .cli import Parser
 from .datalogger import cli as datalogger_cli
 from .errors import SimulatorError
 from .hoymiles import cli as hoymiles_cli
 from .mate3 import cli as mate3_cli
 
-DEVICES = (growatt, datalogger_cli, hoymiles_cli, mate3_cli, plant)
+DEVICES = (growatt, datalogger_cli, hoymiles_cli, mate3_cli, plant, annotate, replay)
 """Modules with a ``register`` that adds their subcommands."""
 
 BAD_INPUT = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a simulator and return the exit code: 0, or 2 for bad input."""
+    """Run a simulator and return the exit code: 2 for bad input, else the command's own."""
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
     parser = Parser(
@@ -36,11 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         device.register(commands)
     try:
         options = parser.parse_args(arguments)
-        asyncio.run(options.run(options))
+        code: int | None = asyncio.run(options.run(options))
     except SimulatorError as err:
         print(f"error: {err}", file=sys.stderr)
         return BAD_INPUT
-    return 0
+    return code or 0
 
 
 def _leave_home_assistant_out() -> None:

@@ -8,6 +8,8 @@ import pytest
 from simulators.datasets import SHIPPED, Dataset, Table, as_dataset
 from simulators.errors import SimulatorError
 
+from .recordings import RECORDED, WIRE_LOG, Log, answer, read
+
 CAPTURES = Path(__file__).parents[2].parent / "shared" / "captures" / "growatt"
 
 
@@ -148,6 +150,53 @@ def test_capture_of_several_units_gives_the_one_that_is_wanted(tmp_path: Path) -
         Dataset.load(path)
     with pytest.raises(SimulatorError, match=r"of the units 1, 2: not unit 3"):
         Dataset.load(path, 3)
+
+
+def test_capture_of_a_gateway_gives_the_words_seen_last(tmp_path: Path) -> None:
+    log = Log().see(3, 43, 5100).see(4, 3000, 1, 2).see(4, 3001, 7).see(0x20, 14, 5)
+    log.ask(bytes.fromhex("06000300500000")[:5], bytes.fromhex("0600030050"))
+    dataset = Dataset.load(log.write(tmp_path))
+    assert dataset.words == {
+        Table.HOLDING: {43: 5100, 3: 80},
+        Table.INPUT: {3000: 1, 3001: 7},
+        Table.METER: {14: 5},
+    }
+
+
+def test_capture_of_a_gateway_ignores_what_was_refused_or_not_answered(
+    tmp_path: Path,
+) -> None:
+    write = bytes.fromhex("0600030050")
+    log = Log().see(3, 43, 5100).ask(write, None).ask(write, b"\x86\x02")
+    log.ask(read(3, 50, 1), b"\x83\x02").ask(b"\x2b\x0e", b"\x2b\x01")
+    assert Dataset.load(log.write(tmp_path)).words[Table.HOLDING] == {43: 5100}
+
+
+def test_capture_of_a_gateway_knows_its_units(tmp_path: Path) -> None:
+    log = Log().see(3, 43, 5100)
+    log.ask(read(3, 43, 1), answer(3, 5200), unit=2)
+    log.ask(read(3, 43, 1), answer(3, 5300), unit=0)
+    path = log.write(tmp_path)
+    assert Dataset.load(path, 2).get(Table.HOLDING, 43) == 5200
+    with pytest.raises(SimulatorError, match=r"of the units 1, 2: say which unit"):
+        Dataset.load(path)
+
+
+def test_wire_log_of_the_broker_is_a_dataset(tmp_path: Path) -> None:
+    path = _write(tmp_path, WIRE_LOG)
+    holding = Dataset.load(path).words[Table.HOLDING]
+    assert holding[43] == 5100
+    assert bytes.fromhex("58585830585858303030") == b"".join(
+        holding[address].to_bytes(2) for address in range(209, 214)
+    )
+    assert 188 not in holding  # what was written to it was not answered
+
+
+@pytest.mark.skipif(not RECORDED.is_file(), reason=f"no recording at {RECORDED}")
+def test_the_recorded_bus_is_a_dataset() -> None:
+    words = Dataset.load(RECORDED).words
+    counts = {table: len(of_table) for table, of_table in words.items()}
+    assert counts == {Table.HOLDING: 285, Table.INPUT: 375, Table.METER: 100}
 
 
 @pytest.mark.parametrize(
