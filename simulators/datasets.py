@@ -3,8 +3,8 @@
 * A dataset: ``{"holding": {"30": 100}, "input": {"0": 401}, "_source": "..."}``. Keys are
   decimal addresses, words whole numbers from -32768 to 65535; keys that start with
   ``_`` are remarks. ``fc20`` holds the words of Growatt's function 0x20.
-* A capture: JSON lines ``{"ts", "op", "unit", "addr", "count", "regs"}``. The last
-  word seen at each address makes the dataset.
+* A recorded bus: JSON lines in any of the formats of ``wire_log.py``. The last word seen
+  at each address makes the dataset.
 * A diagnostics download of Home Assistant: a dataset somewhere inside other JSON,
   usually at ``data.registers``.
 * A register cache of the OutBack library ``mate3``: ``{"40000": 21365, ...}``, holding
@@ -13,7 +13,7 @@
 A word that is ``null`` or redacted is left out: it reads 0.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 import json
@@ -21,7 +21,17 @@ from pathlib import Path
 from typing import Final, Self
 
 from .errors import SimulatorError
+from .exchanges import (
+    READ_HOLDING,
+    READ_INPUT,
+    READ_METER,
+    WRITE_MULTIPLE,
+    WRITE_SINGLE,
+    Exchange,
+)
 from .text_file import read_text
+from .wire_log import is_recording, parse_recording
+from .words import read_address, read_word
 
 SHIPPED: Final = Path(__file__).with_name("datasets")
 """Folder of the datasets that come with the simulators."""
@@ -42,13 +52,19 @@ class Table(StrEnum):
     """What Growatt's own function 0x20 reads."""
 
 
-_TABLE_OF_OP: Final[Mapping[str, Table]] = {
-    "read_holding": Table.HOLDING,
-    "read_input": Table.INPUT,
-    "read_meter": Table.METER,
-    "write_single": Table.HOLDING,
-    "write_multiple": Table.HOLDING,
+_TABLES: Final[Mapping[int, Table]] = {
+    READ_HOLDING: Table.HOLDING,
+    READ_INPUT: Table.INPUT,
+    READ_METER: Table.METER,
+    WRITE_SINGLE: Table.HOLDING,
+    WRITE_MULTIPLE: Table.HOLDING,
 }
+_BROADCAST: Final = 0
+
+
+def table_of(exchange: Exchange) -> Table | None:
+    """Return which registers an exchange is about, ``None`` if its function is not known."""
+    return _TABLES.get(exchange.function)
 
 
 @dataclass(slots=True)
@@ -84,7 +100,7 @@ class Dataset:
             for address, word in entries.items():
                 if str(address).startswith("_") or word in (None, _REDACTED):
                     continue
-                words[_address(address, f"{name}: {key}")] = _word(
+                words[read_address(address, f"{name}: {key}")] = read_word(
                     word, f"{name}: {key} {address}"
                 )
         if not any(dataset.words.values()):
@@ -100,8 +116,8 @@ class Dataset:
         """
         text = read_text(_path(source), source)
         name = str(source)
-        if _is_capture(text):
-            return cls._from_capture(text, name, unit)
+        if is_recording(text):
+            return cls.of_exchanges(parse_recording(text, name).exchanges, name, unit)
         try:
             document = json.loads(text)
         except json.JSONDecodeError as err:
@@ -113,24 +129,24 @@ class Dataset:
         return cls.parse(_registers_in(document, name), name)
 
     @classmethod
-    def _from_capture(cls, text: str, name: str, unit: int | None) -> Self:
-        """Take the last word seen at each address."""
+    def of_exchanges(
+        cls, exchanges: Iterable[Exchange], name: str, unit: int | None = None
+    ) -> Self:
+        """Take the last word seen at each address of a unit.
+
+        What was answered to unit 0 counts only if no other unit was heard: it is nobody's.
+        Raises ``SimulatorError`` if there are no words, or of several units none is chosen.
+        """
         by_unit: dict[int, Self] = {}
-        for number, line in enumerate(text.splitlines(), 1):
-            if not line.strip():
+        for exchange in exchanges:
+            if (table := table_of(exchange)) is None or not exchange.words:
                 continue
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError, RecursionError:
-                raise SimulatorError(f"{name}: line {number}: is not JSON") from None
-            seen = _seen_words(record, f"{name}: line {number}")
-            if seen is None:
-                continue
-            table, seen_unit, words = seen
-            dataset = by_unit.setdefault(seen_unit, cls(name))
-            dataset.words[table].update(words)
+            dataset = by_unit.setdefault(exchange.device, cls(name))
+            dataset.words[table].update(enumerate(exchange.words, exchange.address))
         if not by_unit:
             raise SimulatorError(f"{name}: holds no registers")
+        if len(by_unit) > 1:
+            by_unit.pop(_BROADCAST, None)
         if len(by_unit) == 1:
             return by_unit.popitem()[1]
         if unit not in by_unit:
@@ -169,54 +185,6 @@ def _path(source: str | Path) -> Path:
     if isinstance(source, str) and Path(source).name == source and shipped.is_file():
         return shipped
     return Path(source)
-
-
-def _is_capture(text: str) -> bool:
-    """Tell whether the first line that is not empty is a record of a capture."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    try:
-        record = json.loads(first)
-    except json.JSONDecodeError, RecursionError:
-        return False
-    return isinstance(record, dict) and "op" in record
-
-
-def _seen_words(record: object, where: str) -> tuple[Table, int, dict[int, int]] | None:
-    """Return table, unit and words of a record, ``None`` if it brings none."""
-    if not isinstance(record, dict):
-        raise SimulatorError(f"{where}: is not an object")
-    table = _TABLE_OF_OP.get(str(record.get("op")))
-    if table is None or record.get("error") is not None or _is_undone(record):
-        return None
-    words = record.get("regs", record.get("values", record.get("value", [])))
-    if isinstance(words, int):
-        words = [words]
-    if not isinstance(words, list):
-        raise SimulatorError(f"{where}: regs is not a list")
-    if not words:
-        return None
-    unit = record.get("unit", 1)
-    if isinstance(unit, bool) or not isinstance(unit, int):
-        raise SimulatorError(f"{where}: unit {unit!r} is not a whole number")
-    start = _address(record.get("addr"), f"{where}: addr")
-    if start + len(words) > 0x10000:
-        raise SimulatorError(f"{where}: {len(words)} words do not fit from {start} on")
-    return (
-        table,
-        unit,
-        {
-            start + place: _word(word, f"{where}: regs {place}")
-            for place, word in enumerate(words)
-        },
-    )
-
-
-def _is_undone(record: Mapping[str, object]) -> bool:
-    """Tell whether a simulator's fault kept the words of a write from being stored."""
-    faults = str(record.get("fault", "")).split("+")
-    return str(record.get("op")).startswith("write") and any(
-        fault in faults for fault in ("deaf", "ignore", "clamp")
-    )
 
 
 def _registers_in(document: object, name: str) -> Mapping[str, object]:
@@ -263,32 +231,6 @@ def _is_cache(node: Mapping[str, object]) -> bool:
 def _spread(node: Mapping[str, object]) -> Mapping[str, object]:
     """Return a dataset for one or for a register cache, which has holding registers alone."""
     return {Table.HOLDING: node} if _is_cache(node) else node
-
-
-def _address(key: object, where: str) -> int:
-    text = str(key)
-    if (
-        isinstance(key, int | str)
-        and not isinstance(key, bool)
-        and text.isascii()
-        and text.isdecimal()
-        and len(text) <= 6
-        and int(text) <= 0xFFFF
-    ):
-        return int(text)
-    raise SimulatorError(f"{where}: {key!r} is not an address from 0 to 65535")
-
-
-def _word(value: object, where: str) -> int:
-    if (
-        isinstance(value, int)
-        and not isinstance(value, bool)
-        and -0x8000 <= value <= 0xFFFF
-    ):
-        return value & 0xFFFF
-    raise SimulatorError(
-        f"{where}: {value!r} is not a whole number from -32768 to 65535"
-    )
 
 
 def _kind(document: object) -> str:
