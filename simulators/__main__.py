@@ -10,11 +10,21 @@ from types import ModuleType
 from . import annotate, growatt, plant, replay
 from .cli import Parser
 from .datalogger import cli as datalogger_cli
+from .dongle import cli as dongle_cli
 from .errors import SimulatorError
 from .hoymiles import cli as hoymiles_cli
 from .mate3 import cli as mate3_cli
 
-DEVICES = (growatt, datalogger_cli, hoymiles_cli, mate3_cli, plant, annotate, replay)
+DEVICES = (
+    growatt,
+    dongle_cli,
+    datalogger_cli,
+    hoymiles_cli,
+    mate3_cli,
+    plant,
+    annotate,
+    replay,
+)
 """Modules with a ``register`` that adds their subcommands."""
 
 BAD_INPUT = 2

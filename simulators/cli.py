@@ -9,13 +9,15 @@ from datetime import datetime
 import math
 from pathlib import Path
 import signal
-from typing import Any, NoReturn, Self, override
+from typing import Any, Final, NoReturn, Self, override
 
 from .datasets import SHIPPED
 from .errors import SimulatorError
 from .faults import EXPLANATION, Fault, FaultKind
 from .modbus import ModbusSimulator, UnknownUnit
-from .wire import SerialLine
+from .wire import LATENCY, SerialLine
+
+DEFAULT_BAUD: Final = 9600
 
 
 class Parser(argparse.ArgumentParser):
@@ -162,9 +164,18 @@ def add_bus_options(parser: argparse.ArgumentParser) -> None:
         "--wire-time",
         metavar="BAUD",
         nargs="?",
-        const=9600,
+        const=DEFAULT_BAUD,
         type=_baud,
         help="answers take the time of a serial line of so many baud (9600)",
+    )
+    group.add_argument(
+        "--burst",
+        metavar="MS",
+        nargs="?",
+        const=1000 * LATENCY,
+        type=_burst,
+        help="RTU answers come in pieces, as through a USB adapter that hands on what it"
+        " has every so many milliseconds (16); takes the time of a line as well",
     )
     group.add_argument(
         "--unknown-unit",
@@ -262,13 +273,24 @@ def bus_options(options: argparse.Namespace) -> dict[str, Any]:
         fault.kind is FaultKind.CRC for fault in faults
     ):
         raise SimulatorError("Modbus TCP has no checksum: crc needs --rtu-tcp or --pty")
+    if options.burst and not (options.rtu_tcp or options.pty):
+        raise SimulatorError(
+            "only RTU comes in pieces: --burst needs --rtu-tcp or --pty"
+        )
     return {
         "faults": faults,
-        "wire": SerialLine(options.wire_time) if options.wire_time else None,
+        "wire": _line(options.wire_time, options.burst),
         "unknown_unit": options.unknown_unit,
         "capture": options.capture,
         "seed": options.seed,
     }
+
+
+def _line(baud: int | None, burst: float | None) -> SerialLine | None:
+    """Return the line that the options stand for; ``burst`` is in milliseconds."""
+    if baud is None and burst is None:
+        return None
+    return SerialLine(baud or DEFAULT_BAUD, (burst or 0.0) / 1000)
 
 
 async def start_listeners(
@@ -317,6 +339,13 @@ def _baud(text: str) -> int:
     if not (text.isascii() and text.isdecimal()) or not 300 <= int(text) <= 4_000_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a baud rate")
     return int(text)
+
+
+def _burst(text: str) -> float:
+    """Read milliseconds of the latency timer of an adapter (FTDI: 1 to 255)."""
+    if (milliseconds := positive(text)) > 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than 1000 ms")
+    return milliseconds
 
 
 def not_negative(text: str) -> float:

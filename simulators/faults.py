@@ -60,7 +60,7 @@ faults: KIND[=ARGUMENT][@CHANCE][,FILTER=VALUE...]
   ignore          a write is answered as done, but the old value stays
   late=SECONDS    a write is answered at once, but takes effect only later
   clamp=WORD      a write is answered as done, but its last word becomes WORD
-  delay=SECONDS   the answer comes late, and so do the answers behind it
+  delay=SECONDS   the answer comes late, and so do those of the same unit behind it
   crc             the checksum is wrong (RTU only)
   short[=WORDS]   a sound answer with so many words too few (1)
   cut[=BYTES]     the last bytes of the answer are missing (3)

@@ -210,6 +210,8 @@ class Connection(ServerRequestHandler):
         self.rtu = isinstance(self.framer, FramerRTU)
         self.previous: bytes | None = None
         """The answer before, for the fault ``stale``."""
+        self.delivered = 0.0
+        """Time of the loop when the last piece of an answer comes, if it comes in pieces."""
         self._heard = 0.0
 
     @property

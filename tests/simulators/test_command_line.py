@@ -153,6 +153,11 @@ def test_bad_input_of_a_process_is_one_line_and_exit_code_2(tmp_path: Path) -> N
         ((), "the following arguments are required: DEVICE"),
         (("toaster",), "invalid choice: 'toaster' (choose from "),
         (("growatt",), "nowhere to listen: give --tcp, --rtu-tcp or --pty"),
+        (
+            ("growatt", *TCP, "--burst"),
+            "only RTU comes in pieces: --burst needs --rtu-tcp or --pty",
+        ),
+        (("growatt", *TCP, "--burst", "2000"), "'2000' is more than 1000 ms"),
         (("growatt", "--tcp"), "argument --tcp: expected one argument"),
         (("growatt", "--tcp", "host"), "argument --tcp: 'host' is not HOST:PORT"),
         (("growatt", "--tcp", "a:65536"), "'a:65536' is not HOST:PORT"),

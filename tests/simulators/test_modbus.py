@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from itertools import pairwise
 import json
 import os
 from pathlib import Path
@@ -379,13 +380,55 @@ async def test_late_answer_keeps_its_transaction_and_its_place(
     async with bare(await bus.start_tcp()) as client:
         client.send(mbap(1, read_pdu(4, 3000, 1), transaction=7))
         await asyncio.sleep(0.02)
-        client.send(mbap(2, read_pdu(4, 3001, 1), transaction=8))
+        client.send(mbap(1, read_pdu(4, 3001, 1), transaction=8))
         answers = await client.ask(b"", 22)
     assert answers == mbap(1, bytes((4, 2)) + (3000).to_bytes(2), 7) + mbap(
-        2, bytes((4, 2)) + (3001).to_bytes(2), 8
+        1, bytes((4, 2)) + (3001).to_bytes(2), 8
     )
     assert bus.overlaps == 1
     assert [request.overlapped for request in bus.requests] == [False, True]
+
+
+async def _asked(bus: GrowattSimulator, count: int) -> None:
+    """Wait until the bus has had so many requests."""
+    async with asyncio.timeout(PATIENCE):
+        while len(bus.requests) < count:
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("wire", [None, SerialLine(115200)])
+async def test_a_late_unit_does_not_hold_up_the_others(
+    bus: GrowattSimulator, wire: SerialLine | None
+) -> None:
+    bus.wire = wire
+    bus.faults = ["delay=0.3,unit=1,times=1"]
+    async with bare(await bus.start_rtu_tcp()) as client:
+        client.send(rtu(1, read_pdu(4, 3000, 1)))
+        await _asked(bus, 1)
+        for word in range(3001, 3006):
+            expected = rtu(2, bytes((4, 2)) + word.to_bytes(2))
+            assert await client.ask(rtu(2, read_pdu(4, word, 1)), 7) == expected
+        assert bus.requests[0].answered is not None
+        assert all(request.overlapped for request in bus.requests[1:])
+        late = rtu(1, bytes((4, 2)) + (3000).to_bytes(2))
+        assert await client.ask(b"", 7) == late
+        await client.ask(rtu(2, read_pdu(4, 3000, 1)), 7)
+    assert 0.3 <= bus.requests[0].answered - bus.requests[0].received < 0.4
+    assert not bus.requests[-1].overlapped
+
+
+async def test_a_late_answer_waits_for_the_line(bus: GrowattSimulator) -> None:
+    line = bus.wire = SerialLine(9600)
+    bus.faults = ["delay=0.1,unit=1"]
+    async with bare(await bus.start_rtu_tcp()) as client:
+        client.send(rtu(1, read_pdu(4, 3000, 10)))
+        await _asked(bus, 1)
+        octets = await client.ask(rtu(2, read_pdu(4, 3000, 125)), 255 + 25)
+    assert (octets[0], octets[255]) == (2, 1)
+    late, other = bus.requests
+    assert late.answered is not None
+    assert other.answered is not None
+    assert late.answered - other.answered == pytest.approx(line.frame(25))
 
 
 async def test_wrong_checksum_makes_an_rtu_client_time_out(
@@ -569,6 +612,56 @@ async def test_one_bus_serves_all_clients_one_after_the_other() -> None:
             taken = time.monotonic() - before
     assert taken >= 2 * line.exchange(8, 25)
     assert bus.overlaps == 1
+
+
+@pytest.mark.parametrize("baud", [1200, 9600, 115200, 4_000_000])
+@pytest.mark.parametrize("size", [1, 5, 61, 62, 63, 255])
+def test_an_adapter_hands_on_what_the_line_has_brought(baud: int, size: int) -> None:
+    line = SerialLine(baud, 0.016)
+    packet = bytes(range(size))
+    pieces = list(line.pieces(packet))
+    assert b"".join(piece for _, piece in pieces) == packet
+    assert all(1 <= len(piece) <= 62 for _, piece in pieces)
+    moments = [moment for moment, _ in pieces]
+    assert moments == sorted(moments)
+    assert 0 <= moments[-1] <= 0.016
+    came = 0
+    for moment, piece in pieces:
+        came += len(piece)
+        assert came * 10 / baud <= moment + size * 10 / baud + 1e-6
+
+
+def test_an_adapter_hands_on_a_slow_answer_every_16_ms() -> None:
+    pieces = list(SerialLine(9600, 0.016).pieces(bytes(255)))
+    assert {len(piece) for _, piece in pieces[:-1]} == {15, 16}
+    gaps = [after[0] - before[0] for before, after in pairwise(pieces)]
+    assert gaps == pytest.approx([0.016] * 16)
+
+
+async def test_answers_come_in_bursts(bus: GrowattSimulator, pty: Path) -> None:
+    bus.wire = SerialLine(9600, 0.016)
+    expected = rtu(
+        1, bytes((4, 250)) + b"".join(n.to_bytes(2) for n in range(3000, 3125))
+    )
+    async with bare(await bus.start_rtu_tcp()) as client:
+        client.send(rtu(1, read_pdu(4, 3000, 125)))
+        pieces: list[bytes] = []
+        while sum(map(len, pieces)) < 255:
+            pieces.append(await client.reader.read(255))
+    assert b"".join(pieces) == expected
+    assert len(pieces) > 5
+    unit = (connection := await connect_serial(str(pty))).for_unit(1)
+    try:
+        assert await unit.read_input_registers(3000, 125) == list(range(3000, 3125))
+    finally:
+        await connection.close()
+
+
+async def test_modbus_tcp_comes_in_one_piece(bus: GrowattSimulator) -> None:
+    bus.wire = SerialLine(115200, 0.016)
+    async with bare(await bus.start_tcp()) as client:
+        client.send(mbap(1, READ))
+        assert await client.reader.read(255) == mbap(1, ANSWER)
 
 
 # --- records ---
