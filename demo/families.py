@@ -1,6 +1,6 @@
 """What is added to Home Assistant, and how: a family per maker and protocol."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,6 +11,7 @@ from .simulators import (
     DTU_STICK,
     INTEGRATED_DTU,
     MATE3,
+    OUTSIDER,
     PLANT,
     SERVER,
     Address,
@@ -22,12 +23,25 @@ DOMAIN: Final = "local_solar"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """A form of a config flow: an address of a simulator, and what else it asks."""
+
+    simulator: Simulator
+    listener: str
+    more: Json = field(default_factory=dict)
+
+    def answers(self, address: Address) -> Json:
+        """Return what it is filled in with."""
+        return {"host": address.host, "port": address.port, **self.more}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Addition:
     """One way through the config flow, which adds one entry.
 
-    ``menu_item`` is chosen in the first menu. The form behind it is filled in with the
-    address of the simulator's listener, and with ``more``. ``devices`` is how many
-    devices appear. ``options`` are what the forms of the options are filled in with
+    ``menu_item`` is chosen in the first menu, ``submenu`` in the one behind it. The form
+    behind that is filled in with the address of the simulator's listener, and with
+    ``more``, ``further`` ones as they say. ``devices`` is how many devices appear. ``options`` are what the forms of the options are filled in with
     afterwards, and ``setting`` is a number that they allow to be changed. ``seldom`` says
     that the devices are polled too seldom to wait for it.
     """
@@ -40,10 +54,14 @@ class Addition:
     options: tuple[Json, ...] = ()
     setting: str = ""
     seldom: bool = False
+    submenu: str = ""
+    further: tuple[Form, ...] = ()
 
-    def answers(self, address: Address) -> Json:
-        """Return what the form is filled in with."""
-        return {"host": address.host, "port": address.port, **self.more}
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        """All forms, in their order."""
+        first = Form(simulator=self.simulator, listener=self.listener, more=self.more)
+        return (first, *self.further)
 
 
 WRITING: Final[tuple[Json, ...]] = ({"write_access": "confirm"}, {"acknowledged": True})
@@ -133,6 +151,28 @@ FAMILIES: Final[Mapping[str, tuple[Addition, ...]]] = {
             setting="bulk_current",
         ),
     ),
+    "gateway": (
+        # The gateway, between the plant's bus and another program.
+        Addition(
+            menu_item="gateway",
+            submenu="gateway_tcp",
+            simulator=PLANT,
+            listener="tcp",
+            more={"units": "1", "more_options": {"set_up_anyway": False}},
+            further=(
+                Form(
+                    simulator=OUTSIDER,
+                    listener=SERVER,
+                    more={
+                        "rtu_port": 0,
+                        "terminals": 0,
+                        "dongle_baudrate": "115200",
+                    },
+                ),
+            ),
+            devices=1,
+        ),
+    ),
 }
 """What the demo shows unless it is told otherwise."""
 
@@ -175,12 +215,17 @@ ALL: Final[Mapping[str, tuple[Addition, ...]]] = {**FAMILIES, **ON_REQUEST}
 """What ``--family`` can name."""
 
 
-async def add(client: Client, addition: Addition, address: Address) -> FlowResult:
+async def add(
+    client: Client, addition: Addition, address_of: Callable[[Simulator, str], Address]
+) -> FlowResult:
     """Add a device as a person does. Raises ``DemoError`` if it is not taken."""
-    menu = await client.start_flow(DOMAIN)
-    form = await client.choose(menu, addition.menu_item)
-    added = await client.submit(form, addition.answers(address))
-    if added.kind != "create_entry":
-        why = added.reason or ", ".join(added.errors.values()) or added.kind
-        raise DemoError(f"the config flow does not take {address}: {why}")
-    return added
+    step = await client.choose(await client.start_flow(DOMAIN), addition.menu_item)
+    if addition.submenu:
+        step = await client.choose(step, addition.submenu)
+    for form in addition.forms:
+        address = address_of(form.simulator, form.listener)
+        step = await client.submit(step, form.answers(address))
+        if step.errors or step.kind not in ("form", "create_entry"):
+            why = step.reason or ", ".join(step.errors.values()) or step.kind
+            raise DemoError(f"the config flow does not take {address}: {why}")
+    return step

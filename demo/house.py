@@ -57,7 +57,10 @@ class House:
 
     def address_of(self, addition: Addition) -> Address:
         """Return where what is to be added listens."""
-        return self.simulators[addition.simulator].addresses[addition.listener]
+        return self._address(addition.simulator, addition.listener)
+
+    def _address(self, simulator: Simulator, listener: str) -> Address:
+        return self.simulators[simulator].addresses[listener]
 
     @contextmanager
     def silence(self, *simulators: Simulator) -> Iterator[None]:
@@ -84,7 +87,7 @@ class House:
         """Add a device through the config flow and return its entry. Raises ``DemoError``."""
         address = self.address_of(addition)
         self.say(f"adding what answers at {address}")
-        result = await add(self.client, addition, address)
+        result = await add(self.client, addition, self._address)
         assert result.entry_id is not None
         self.added[result.entry_id] = addition
         await until(
@@ -211,7 +214,9 @@ def additions_of(families: Iterable[str]) -> list[Addition]:
 
 def simulators_of(families: Iterable[str]) -> list[Simulator]:
     """Return what must be simulated for families."""
-    wanted = (addition.simulator for addition in additions_of(families))
+    wanted = (
+        form.simulator for addition in additions_of(families) for form in addition.forms
+    )
     return [*dict.fromkeys(wanted)]
 
 

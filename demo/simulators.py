@@ -114,6 +114,19 @@ DATALOGGER: Final = Simulator(
 """A stick with a hybrid, its battery and its meter."""
 
 
+OUTSIDER: Final = Simulator(
+    name="bus client",
+    arguments=(
+        "client",
+        *("--read", "input:3000:47", "--read", "holding:0:20"),
+        *("--interval", "1"),
+    ),
+    listeners=frozenset(),
+    reports=True,
+)
+"""Another program that reads the hybrid of the plant through the gateway."""
+
+
 class RunningSimulator:
     """A simulator that runs. ``addresses`` tells where each kind of listener is."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import sys
 from types import ModuleType
 
-from . import annotate, growatt, plant, replay
+from . import annotate, bus_client, growatt, plant, replay
 from .cli import Parser
 from .datalogger import cli as datalogger_cli
 from .dongle import cli as dongle_cli
@@ -22,6 +22,7 @@ DEVICES = (
     hoymiles_cli,
     mate3_cli,
     plant,
+    bus_client,
     annotate,
     replay,
 )

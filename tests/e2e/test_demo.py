@@ -314,7 +314,9 @@ async def _add_from(house: House, download: Path, folder: Path) -> Entry:
     )
     async with running_simulator(simulator, PYTHON, folder) as running:
         where = running.addresses["tcp"]
-        result = await add(house.client, FAMILIES["growatt"][0], where)
+        result = await add(
+            house.client, FAMILIES["growatt"][0], lambda simulator, listener: where
+        )
         entries = await house.client.entries(DOMAIN)
         return next(entry for entry in entries if entry.id == result.entry_id)
 
