@@ -52,9 +52,9 @@ from .annotate_traffic import (
 )
 from .datasets import Dataset, Table
 from .errors import SimulatorError
+from .exchanges import STAND_INS
 from .wire_log import Recording
 
-_BROADCAST: Final = 0
 _VPP_VERSIONS: Final = range(200, 300)
 
 _TABLES: Final[Mapping[Space, Table]] = {
@@ -144,7 +144,7 @@ async def annotate(
     exchanges = [
         exchange
         for exchange in recording.exchanges
-        if exchange.device in (number, _BROADCAST)
+        if exchange.device in (number, *STAND_INS)
     ]
     answered = [exchange for exchange in exchanges if exchange.device == number]
     chosen, because = await _map_of(dataset, profile)
@@ -177,13 +177,12 @@ async def annotate(
 def _unit_of(recording: Recording, dataset: Dataset, unit: int | None) -> int:
     """Return the unit whose words a dataset has."""
     heard = {each.device for each in recording.exchanges if each.words}
-    if len(heard) > 1:
-        heard.discard(_BROADCAST)
-    if unit is None and len(heard) == 1:
-        return heard.pop()
-    if unit is None or unit not in heard:
-        units = ", ".join(map(str, sorted(heard)))
-        raise SimulatorError(f"{dataset.name}: is of unit {units}: not unit {unit}")
+    heard = heard.difference(STAND_INS) or heard
+    if unit is None:
+        (unit,) = heard
+    if unit not in heard:
+        (only,) = heard
+        raise SimulatorError(f"{dataset.name}: is of unit {only}: not unit {unit}")
     return unit
 
 

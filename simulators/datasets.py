@@ -25,6 +25,7 @@ from .exchanges import (
     READ_HOLDING,
     READ_INPUT,
     READ_METER,
+    STAND_INS,
     WRITE_MULTIPLE,
     WRITE_SINGLE,
     Exchange,
@@ -59,7 +60,6 @@ _TABLES: Final[Mapping[int, Table]] = {
     WRITE_SINGLE: Table.HOLDING,
     WRITE_MULTIPLE: Table.HOLDING,
 }
-_BROADCAST: Final = 0
 
 
 def table_of(exchange: Exchange) -> Table | None:
@@ -134,7 +134,7 @@ class Dataset:
     ) -> Self:
         """Take the last word seen at each address of a unit.
 
-        What was answered to unit 0 counts only if no other unit was heard: it is nobody's.
+        What units 0 and 255 answered counts only if no other was heard: they are nobody's.
         Raises ``SimulatorError`` if there are no words, or of several units none is chosen.
         """
         by_unit: dict[int, Self] = {}
@@ -145,8 +145,12 @@ class Dataset:
             dataset.words[table].update(enumerate(exchange.words, exchange.address))
         if not by_unit:
             raise SimulatorError(f"{name}: holds no registers")
-        if len(by_unit) > 1:
-            by_unit.pop(_BROADCAST, None)
+        owned = {
+            number: dataset
+            for number, dataset in by_unit.items()
+            if number not in STAND_INS
+        }
+        by_unit = owned or by_unit
         if len(by_unit) == 1:
             return by_unit.popitem()[1]
         if unit not in by_unit:

@@ -15,6 +15,10 @@ READ_METER: Final = 0x20
 READS: Final = (READ_HOLDING, READ_INPUT, READ_METER)
 WRITES: Final = (WRITE_SINGLE, WRITE_MULTIPLE)
 
+STAND_INS: Final = (0, 255)
+"""Unit ids that are nobody's: a stick asks unit 0, Modbus TCP clients without a choice 255,
+and the only unit that there is answers."""
+
 _ERROR_BIT: Final = 0x80
 
 

@@ -24,7 +24,7 @@ from typing import Final
 from pymodbus.framer import FramerRTU
 
 from .errors import SimulatorError
-from .exchanges import READS, Exchange, fits, read_request, write_request
+from .exchanges import READS, STAND_INS, Exchange, fits, read_request, write_request
 from .text_file import read_text
 from .words import read_address, read_word
 
@@ -199,8 +199,9 @@ class _Pairing:
             request = self._last.pop(client, None)
         else:
             key = _key(record, client, where)
-            # What a stick asks of unit 0 may be answered in another's name.
-            waiting = self._waiting.get(key) or self._waiting.get((client, 0, *key[2:]))
+            # What is asked of a stand-in may be answered in the unit's own name.
+            keys = (key, *((client, unit, *key[2:]) for unit in STAND_INS))
+            waiting = next(filter(None, map(self._waiting.get, keys)), None)
             request = waiting.popleft() if waiting else None
         if request is not None:
             request.is_closed = True

@@ -12,11 +12,19 @@ import threading
 from typing import Any
 
 from hypothesis import given, settings, strategies as st
+from modbus_connection import ModbusTimeoutError
 import pytest
 
 from custom_components.local_solar.gateway.capture import Capture
 from custom_components.local_solar.gateway.capture_files import RotatedFiles
 from custom_components.local_solar.gateway.clients import Client, ClientKind
+from custom_components.local_solar.gateway.gateway import Gateway
+from custom_components.local_solar.gateway.pdu import READ_INPUT
+from simulators.annotate_report import annotate
+from simulators.datasets import Dataset, Table
+from simulators.wire_log import load_recording
+
+from .helpers import DONGLE, PROMPT, Asked, HeldUnit, make_client, read_pdu, settled
 
 TIME = datetime(2026, 11, 21, 18, 30, 1, 123456, tzinfo=UTC)
 TS = "2026-11-21T18:30:01.123+00:00"
@@ -390,3 +398,49 @@ async def test_a_capture_can_be_stopped_twice_and_begun_again(tmp_path: Path) ->
         await taken.async_stop()
     assert taken.lines == 2
     assert len(lines(tmp_path / "c.1")) == 1
+
+
+# -- in a gateway ---------------------------------------------------------------------
+
+
+async def test_what_a_gateway_recorded_can_be_served_and_explained(
+    tmp_path: Path,
+) -> None:
+    unit = HeldUnit()
+    gateway = Gateway({1: unit}, pace=PROMPT)
+    taken = Capture(tmp_path / "c")
+    await taken.async_start()
+    gateway.recorder = taken
+    await gateway.start()
+    asked = Asked(gateway)
+    stick, other = make_client("dongle", DONGLE), make_client()
+    gateway.join(stick)
+    gateway.join(other)
+    await settled(
+        [
+            asked.ask(stick, read_pdu(43), unit=0),
+            asked.ask(stick, read_pdu(3000, 125, READ_INPUT)),
+            asked.ask(other, read_pdu(3000, 125, READ_INPUT)),
+            asked.ask(other, read_pdu(10, 2), unit=255),
+            asked.ask(other, bytes.fromhex("0600030050")),
+            asked.ask(other, b"\x2b\x0e\x01\x00"),
+        ]
+    )
+    unit.error = ModbusTimeoutError("nobody there")
+    await settled([asked.ask(stick, read_pdu(500))])
+    await gateway.stop()
+    await taken.async_stop()
+
+    recording = load_recording(taken.path)
+    assert not recording.garbage
+    assert [each.words is not None for each in recording.exchanges] == [
+        *[True] * 4,
+        *[False] * 3,
+    ]
+    assert [each.exception for each in recording.exchanges[4:]] == [1, 1, None]
+    assert {each.device for each in recording.exchanges} == {1}
+    words = Dataset.load(taken.path).words
+    assert words[Table.HOLDING] == {43: 43, 10: 10, 11: 11}
+    assert words[Table.INPUT] == {place: place for place in range(3000, 3125)}
+    report = await annotate(recording)
+    assert [client.client for client in report.clients] == ["10.0.0.1", "dongle"]

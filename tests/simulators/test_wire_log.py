@@ -117,11 +117,12 @@ def test_pipelined_requests_find_their_answers_in_any_order() -> None:
     assert [each.words for each in exchanges(text)] == [(11,), (22,), (12,)]
 
 
-def test_an_answer_in_the_name_of_another_unit_finds_the_request_to_unit_0() -> None:
-    asked = Asked(START, "dongle", 0, read(3, 43, 1))
+@pytest.mark.parametrize("unit", [0, 255])
+def test_what_is_asked_of_nobody_is_answered_by_the_only_unit(unit: int) -> None:
+    asked = Asked(START, "dongle", unit, read(3, 43, 1))
     replied = Answered(seconds(1), "dongle", 1, read(3, 43, 1), answer(3, 5100))
     (exchange,) = exchanges((asked.line() + replied.line()).decode())
-    assert (exchange.unit, exchange.device, exchange.words) == (0, 1, (5100,))
+    assert (exchange.unit, exchange.device, exchange.words) == (unit, 1, (5100,))
 
 
 def test_writes_have_the_words_that_were_written_once_acknowledged() -> None:
