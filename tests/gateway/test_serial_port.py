@@ -251,6 +251,55 @@ async def test_one_attempt_at_a_time(
     assert (running, most) == (0, 1)
 
 
+async def test_whatever_goes_wrong_it_is_tried_again(
+    gateway: HeldGateway,
+    cable: Cable,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attempts = 0
+
+    async def fail(*_: object, **__: object) -> None:
+        nonlocal attempts
+        attempts += 1
+        raise RuntimeError("a bug of the library")
+
+    monkeypatch.setattr(serial_port, "create_serial_connection", fail)
+    async with served(gateway, cable) as port:
+        await until(lambda: attempts == 3)
+        monkeypatch.undo()
+        cable.plug_in()
+        await until(lambda: port.is_open)
+    assert len(messages(caplog, logging.ERROR)) == 1
+    assert len(messages(caplog, logging.WARNING)) == 1
+
+
+async def test_a_driver_that_does_not_let_go_holds_up_nobody(
+    gateway: HeldGateway, cable: Cable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go = asyncio.Event()
+    hanging = asyncio.Event()
+
+    async def hang(*_: object, **__: object) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            hanging.set()
+            await let_go.wait()
+
+    monkeypatch.setattr(serial_port, "create_serial_connection", hang)
+    monkeypatch.setattr(serial_port, "OPENED_WITHIN", OFTEN)
+    monkeypatch.setattr(serial_port, "CLOSED_WITHIN", OFTEN)
+    port = DonglePort(gateway, str(cable.path), retry_after=OFTEN)
+    before = asyncio.all_tasks()
+    with nothing_is_left():
+        await port.start()
+        await hanging.wait()
+        await port.stop()
+        let_go.set()
+        await until(lambda: asyncio.all_tasks() == before)
+
+
 async def test_what_is_no_serial_port_is_looked_for_again(
     gateway: HeldGateway, cable: Cable, caplog: pytest.LogCaptureFixture
 ) -> None:

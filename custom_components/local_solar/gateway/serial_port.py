@@ -24,6 +24,9 @@ RETRY_AFTER: Final = 5.0
 OPENED_WITHIN: Final = 10.0
 """Seconds in which a port must be open; a driver that hangs takes longer."""
 
+CLOSED_WITHIN: Final = 5.0
+"""Seconds after which a driver that hangs is left alone with closing the port."""
+
 WRITE_BUFFER: Final = 1_024
 """Octets of answers that may wait for the line: four long ones."""
 
@@ -77,7 +80,7 @@ class DonglePort:
         """Close the port."""
         if self._keeper is not None:
             self._keeper.cancel()
-            await asyncio.wait((self._keeper,))
+            await asyncio.wait((self._keeper,), timeout=CLOSED_WITHIN)
             self._keeper = None
 
     async def _keep_open(self) -> None:
@@ -88,6 +91,10 @@ class DonglePort:
                 why = "it was lost"
             except (OSError, SerialException, ValueError) as err:
                 why = str(err) or type(err).__name__
+            except Exception:
+                why = "unexpected error"
+                if not self._is_missed:
+                    _LOGGER.exception("Unexpected error on %s", self._device)
             if not self._is_missed:
                 self._is_missed = True
                 _LOGGER.warning(
