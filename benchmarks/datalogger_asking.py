@@ -1,4 +1,4 @@
-"""How the processes of ``benchmarks.datalogger`` ask each other: lines of JSON."""
+"""How the processes of a benchmark ask each other: lines of JSON."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -44,6 +44,7 @@ class Peer:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         """Ask ``process``."""
         self._process = process
+        self.pid: Final = process.pid
 
     def tell(self, **question: Any) -> Self:
         """Put a question, whose answer comes later."""
@@ -67,10 +68,10 @@ class Peer:
 
 
 @contextmanager
-def peer(role: str) -> Iterator[Peer]:
-    """Run a process that plays a role."""
+def peer(role: str, module: str = "datalogger_peer") -> Iterator[Peer]:
+    """Run a process that plays a role, by a module of this folder."""
     with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.datalogger_peer", role],
+        [sys.executable, "-m", f"benchmarks.{module}", role],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
