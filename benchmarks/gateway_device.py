@@ -2,9 +2,8 @@
 
 A line has a pace or none. Its device answers every read with the words of
 ``gateway_words``, over Modbus TCP, RTU over TCP or a pseudo-terminal, and what goes wrong
-can be changed while it serves. Times are those of ``SerialLine.exchange`` from when a
-request has come; the loop waits with ``select``, which is exact where ``epoll`` rounds up
-to a millisecond.
+can be changed while it serves. Answers leave when ``SerialLine.exchange`` says; the loop
+waits with ``select``, which is exact where ``epoll`` rounds up to a millisecond.
 """
 
 import asyncio
@@ -128,11 +127,13 @@ class Line:
         fault: Fault | None,
     ) -> None:
         now = time.monotonic()
-        begins = max(now, self.free_at)
-        self.overlaps += begins > now
+        wire = self.wire or SerialLine(10_000_000)
+        # The silence in front of a request begins with the end of the answer before, no
+        # matter who keeps it: the one who asks, as a library of RTU does, or the line.
+        begins = max(now, self.free_at + wire.silence) - wire.silence
+        self.overlaps += self.free_at > now
         answer = self.answer(unit, pdu)
         octets = len(answer) + 3
-        wire = self.wire or SerialLine(10_000_000)
         if fault is not None and (
             fault.kind is Kind.SILENT or (fault.kind is Kind.CRC and not _is_rtu(frame))
         ):
