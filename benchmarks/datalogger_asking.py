@@ -11,6 +11,9 @@ from typing import Any, Final, Protocol, Self
 
 ROOT: Final = Path(__file__).parents[1]
 
+MOST_BYTES: Final = 16 * 1024 * 1024
+"""Of a question."""
+
 type Answer = Mapping[str, Any]
 
 
@@ -30,7 +33,7 @@ def answer_questions(handle: Callable[[Answer], Answer]) -> None:
 async def async_answer_questions(handle: Handler) -> None:
     """Answer beside what else the loop does, until nobody can ask any more."""
     loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
+    reader = asyncio.StreamReader(limit=MOST_BYTES)
     await loop.connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
     )

@@ -192,6 +192,8 @@ class Group:
     def __init__(self, question: Answer) -> None:
         """Make them, and do not connect them yet."""
         self.seen = Seen()
+        self.checked = self.mismatches = 0
+        """What was counted before it was counted anew."""
         self.is_over = False
         self.stamps = question.get("stamps", False)
         self.keeps_log = question.get("log", False)
@@ -225,6 +227,8 @@ class Group:
 
     def reset(self) -> None:
         """Count anew."""
+        self.checked += self.seen.answers + sum(self.seen.exceptions.values())
+        self.mismatches += self.seen.mismatches
         self.seen = Seen()
         self.log.clear()
         self.exception_at.clear()
@@ -253,6 +257,7 @@ class Group:
             for client in self.clients
             if (since := client.waits_since) is not None
         ]
+        checked = self.checked + seen.answers + sum(seen.exceptions.values())
         firsts = [client.first_answer for client in self.clients]
         return {
             "at": now,
@@ -261,6 +266,8 @@ class Group:
             "exception_at": self.exception_at[:2000],
             "mismatches": seen.mismatches,
             "wrong": seen.wrong,
+            "all_checked": checked + seen.mismatches,
+            "all_mismatches": self.mismatches + seen.mismatches,
             "lost": seen.lost,
             "p50": median(times) if times else 0.0,
             "p99": times[min(len(times) - 1, int(len(times) * 0.99))] if times else 0.0,

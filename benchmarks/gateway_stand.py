@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 import os
 from pathlib import Path
@@ -80,12 +81,22 @@ class Proxy(NamedTuple):
         return self.peer.ask(do="report", name=self.name)
 
 
+@dataclass(slots=True)
+class Tally:
+    """What all clients of a kind of proxy have checked."""
+
+    answers: int = 0
+    mismatches: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
 class Clients:
     """A group of clients."""
 
-    def __init__(self, load: Peer, name: str, began: float) -> None:
+    def __init__(self, load: Peer, name: str, began: float, tally: Tally) -> None:
         """Ask ``load`` for them. ``began`` is when they were connected."""
         self._load = load
+        self._tally = tally
         self._name = name
         self.began: Final = began
 
@@ -99,7 +110,11 @@ class Clients:
 
     def stop(self) -> Answer:
         """Let them leave; return what they have seen."""
-        return self._load.ask(do="stop", name=self._name)
+        report = self._load.ask(do="stop", name=self._name)
+        self._tally.answers += report["all_checked"]
+        self._tally.mismatches += report["all_mismatches"]
+        self._tally.wrong += report["wrong"]
+        return report
 
 
 class Stand:
@@ -110,6 +125,9 @@ class Stand:
         self._stack = stack
         self.device: Final = stack.enter_context(gateway_peer("device"))
         self.load: Final = stack.enter_context(gateway_peer("load"))
+        self.bare: Final = stack.enter_context(gateway_peer("gateway"))
+        self.ours: Final = Tally()
+        self.anchors: Final = Tally()
         self._spare: list[Peer] = []
         self._names = 0
 
@@ -172,7 +190,8 @@ class Stand:
         answer = self.load.ask(
             do="start", name=name, port=proxy.port, plans=plans, **options
         )
-        return Clients(self.load, name, answer["at"])
+        tally = self.anchors if proxy.peer is None else self.ours
+        return Clients(self.load, name, answer["at"], tally)
 
     def seen(self, to: Answer, since: float = float("inf")) -> Answer:
         """Return what a device has seen."""

@@ -71,7 +71,6 @@ class Outcome:
     """Seconds until the gap was as short as it gets."""
     cpu: float
     """Seconds of the proxy for one answer."""
-    mismatches: int
 
 
 def jain(counts: Sequence[int]) -> float:
@@ -109,7 +108,6 @@ def outcome(stand: Stand, case: Case) -> Outcome | None:
         starved=case.count - len(of_each),
         adapted=max(0.0, adapted - case.clients.began),
         cpu=(cpu_of(case.proxy.pid) - case.cpu) / report["answers"],
-        mismatches=report["mismatches"],
     )
 
 
@@ -134,7 +132,6 @@ class Wire:
                 blocks=distinct(1, _BLOCKS, MOST_WORDS)[0],
                 seconds=10.0,
             )
-        self.mismatches = 0
 
     def _case(self, link: str, count: int, rounds: int) -> Case:
         line = self._stand.line(link)
@@ -163,7 +160,7 @@ class Wire:
             for case in list(waiting):
                 if (found := outcome(self._stand, case)) is not None:
                     outcomes[case.link, case.count] = found
-                    self.mismatches += case.clients.stop()["mismatches"]
+                    case.clients.stop()
                     waiting.remove(case)
         bare: dict[str, float] = {}
         for link, process in self._bare.items():

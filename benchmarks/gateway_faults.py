@@ -1,0 +1,339 @@
+"""Units that are silent, late or garbled, for ``benchmarks.gateway``.
+
+All cases run side by side, each with a line of 9600 baud and a gateway of its own.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic, sleep
+from typing import Any, Final
+
+from .datalogger_asking import Answer
+from .gateway_stand import LINKS, Clients, Proxy, Stand, distinct, resident_of
+from .report import Metric
+
+OTHERS: Final = 8
+GOOD_UNIT: Final = 1
+BAD_UNIT: Final = 2
+SHORT: Final = 10
+
+KEPT_GOAL: Final = 10.0
+"""Percent of their rate that the others may lose."""
+WAIT_GOAL: Final = 1500.0
+"""Milliseconds: the time in which a request must be answered."""
+
+LATE: Final = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+BURST: Final = 0.016
+"""Seconds between two deliveries of a usual USB adapter."""
+LONG: Final = 125
+
+FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "silent unit": {"kind": "silent"},
+    "answers 2 s late": {"kind": "late", "seconds": 2.0},
+    "wrong CRCs": {"kind": "crc"},
+    "answers 1 s late, within the timeout": {"kind": "late", "seconds": 1.0},
+}
+WITHIN_TIMEOUT: Final = "answers 1 s late, within the timeout"
+"""Such a unit is slow, no more: how much the others may have of the bus is reported."""
+
+GONE_CLIENTS: Final = 8
+LONGEST_PROBE: Final = 60.0
+"""Seconds between two attempts of the gateway, at most."""
+TIMEOUT: Final = 1.5
+_UNREACHABLE: Final = {"10", "11"}
+
+
+@dataclass(slots=True, kw_only=True)
+class _Case:
+    """Eight clients of one unit, and one of another that will fail."""
+
+    name: str
+    line: Answer
+    proxy: Proxy
+    others: Clients
+    bad: Clients
+    calm: Answer | None = None
+    beside: Answer | None = None
+
+    @property
+    def kept(self) -> float:
+        """The share of their rate that the others keep."""
+        assert self.calm is not None
+        assert self.beside is not None
+        return float(self.beside["rate"] / self.calm["rate"])
+
+
+def _asked_of(unit: int, clients: int) -> list[list[Any]]:
+    return [
+        [block._replace(unit=unit) for block in plan]
+        for plan in distinct(clients, 64, SHORT)
+    ]
+
+
+class Faults:
+    """One unit fails, and what that costs those who ask another."""
+
+    def __init__(self, stand: Stand) -> None:
+        """Start all cases. The unit that fails later has been well until then."""
+        self._stand = stand
+        stand.prepare(2 * len(FAULTS))
+        self._cases = [
+            self._case(name, link)
+            for link in ("pty", "rtu", "tcp")
+            for name in FAULTS
+            if link != "tcp" or FAULTS[name]["kind"] != "crc"
+        ]
+
+    def _case(self, name: str, link: str) -> _Case:
+        line = self._stand.line(link)
+        anchor = link == "tcp"
+        proxy = self._stand.anchor(line) if anchor else self._stand.gateway(line)
+        return _Case(
+            name=name,
+            line=line,
+            proxy=proxy,
+            others=self._stand.clients(proxy, _asked_of(GOOD_UNIT, OTHERS)),
+            bad=self._stand.clients(proxy, _asked_of(BAD_UNIT, 1)),
+        )
+
+    def _measured(self, seconds: float) -> list[Answer]:
+        began = []
+        for case in self._cases:
+            case.others.reset()
+            began.append(monotonic())
+        sleep(seconds)
+        reports = [case.others.report() for case in self._cases]
+        return [
+            {**report, "rate": report["answers"] / (report["at"] - at)}
+            for report, at in zip(reports, began, strict=True)
+        ]
+
+    def settle(self) -> None:
+        """Measure the others alone."""
+        for case in self._cases:
+            case.bad.stop()
+        sleep(0.5)
+
+    def calm(self, seconds: float) -> None:
+        """Measure the others alone."""
+        for case, report in zip(self._cases, self._measured(seconds), strict=True):
+            case.calm = report
+
+    def beside(self, seconds: float) -> None:
+        """Let the unit fail, and measure the others beside the one who asks it."""
+        for case in self._cases:
+            self._stand.set_faults(case.line, unit2=FAULTS[case.name])
+            case.bad = self._stand.clients(case.proxy, _asked_of(BAD_UNIT, 1))
+        for case, report in zip(self._cases, self._measured(seconds), strict=True):
+            case.beside = report
+        for case in self._cases:
+            case.others.stop()
+            case.bad.stop()
+
+    def metrics(self, strict: bool) -> Iterator[Metric]:
+        """Return what it has cost them; ``strict``: a minute, so that goals count."""
+        anchors = {
+            case.name: case for case in self._cases if case.line["link"] == "tcp"
+        }
+        for case in self._cases:
+            if case.line["link"] == "tcp":
+                continue
+            anchor = anchors.get(case.name)
+            assert case.calm is not None
+            assert case.beside is not None
+            counts = strict and case.name != WITHIN_TIMEOUT
+            yield Metric(
+                metric=f"{case.name}, {LINKS[case.line['link']]}: others lose",
+                value=100 * (1 - case.kept),
+                unit="%",
+                reference=100 * (1 - anchor.kept) if anchor else None,
+                goal=KEPT_GOAL if counts else None,
+            )
+            yield Metric(
+                metric="  longest wait of the others",
+                value=case.beside["longest"] * 1000,
+                unit="ms",
+                reference=case.calm["longest"] * 1000,
+            )
+            yield Metric(
+                metric="  beyond the usual one",
+                value=1000 * (case.beside["longest"] - case.calm["p50"]),
+                unit="ms",
+                reference=1000 * (anchor.beside["longest"] - anchor.calm["p50"])
+                if anchor and anchor.beside and anchor.calm
+                else None,
+                goal=WAIT_GOAL if counts else None,
+            )
+            yield Metric(
+                metric="  exceptions that the others got",
+                value=sum(case.beside["exceptions"].values()),
+                unit="",
+                reference=sum(anchor.beside["exceptions"].values())
+                if anchor and anchor.beside
+                else None,
+                goal=0,
+            )
+
+
+class Sweep:
+    """Answers that come late now and then, or in bursts: whose are they taken for?"""
+
+    def __init__(self, stand: Stand) -> None:
+        """Start all cases in two processes: rates do not matter."""
+        self._stand = stand
+        stand.prepare(2)
+        processes = {link: stand.process() for link in ("pty", "rtu")}
+        self._late: list[Clients] = []
+        self._bursts: list[Clients] = []
+        for link, process in processes.items():
+            for seconds in LATE:
+                for in_order in (False, True):
+                    line = stand.line(link)
+                    stand.set_faults(
+                        line,
+                        unit1={
+                            "kind": "late",
+                            "seconds": seconds,
+                            "every": 3,
+                            "in_order": in_order,
+                        },
+                    )
+                    proxy = stand.gateway(line, process=process)
+                    plans = distinct(3, 64, SHORT)
+                    plans[2] = distinct(1, 64, 2 * SHORT)[0]
+                    self._late.append(stand.clients(proxy, plans))
+            line = stand.line(link, burst=BURST)
+            proxy = stand.gateway(line, process=process)
+            self._bursts.append(stand.clients(proxy, distinct(3, 64, LONG)))
+
+    def metrics(self) -> Iterator[Metric]:
+        """Return what has come."""
+        late = [clients.stop() for clients in self._late]
+        bursts = [clients.stop() for clients in self._bursts]
+        for name, reports in (
+            ("answers 0.5 to 3 s late", late),
+            ("16 ms bursts, 125 registers", bursts),
+        ):
+            yield Metric(
+                metric=f"{name}: wrong values",
+                value=sum(report["mismatches"] for report in reports),
+                unit="",
+                reference=0,
+                goal=0,
+            )
+            yield Metric(
+                metric="  right ones",
+                value=sum(report["answers"] for report in reports),
+                unit="",
+            )
+            yield Metric(
+                metric="  exceptions",
+                value=sum(sum(report["exceptions"].values()) for report in reports),
+                unit="",
+            )
+            yield Metric(
+                metric="  least right ones of a case",
+                value=min(report["answers"] for report in reports),
+                unit="",
+            )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Gone:
+    """A device that goes away, and its clients."""
+
+    link: str
+    line: Answer
+    proxy: Proxy
+    clients: Clients
+    resident: int = 0
+    seconds_back: float | None = None
+
+
+class Gone:
+    """The device goes away, and comes back."""
+
+    def __init__(self, stand: Stand) -> None:
+        """Start all links."""
+        self._stand = stand
+        self._cases: list[_Gone] = []
+        for link in LINKS:
+            line = stand.line(link)
+            proxy = stand.gateway(line)
+            clients = stand.clients(
+                proxy, distinct(GONE_CLIENTS, 64, SHORT), interval=0.5
+            )
+            self._cases.append(
+                _Gone(link=link, line=line, proxy=proxy, clients=clients)
+            )
+
+    def leave(self) -> None:
+        """Take the device away, or fall silent where nobody hangs up."""
+        for case in self._cases:
+            self._set(case, gone=True)
+        sleep(0.5)
+        for case in self._cases:
+            case.clients.reset()
+
+    def _set(self, case: _Gone, *, gone: bool) -> None:
+        self._stand.device.ask(do="gone", name=case.line["name"], gone=gone)
+
+    def settled(self) -> None:
+        """Take note of the memory that the gateways have now."""
+        for case in self._cases:
+            case.resident = resident_of(case.proxy.pid)
+
+    def metrics(self) -> Iterator[Metric]:
+        """Bring the device back."""
+        reports = [case.clients.report() for case in self._cases]
+        memory = [resident_of(case.proxy.pid) for case in self._cases]
+        for case in self._cases:
+            case.clients.reset()
+            self._set(case, gone=False)
+        began = monotonic()
+        waiting = list(self._cases)
+        while waiting and monotonic() - began < 2 * LONGEST_PROBE:
+            sleep(0.1)
+            for case in list(waiting):
+                if case.clients.report()["answers"]:
+                    case.seconds_back = monotonic() - began
+                    waiting.remove(case)
+        for case in self._cases:
+            case.clients.stop()
+        yield from self._metrics(reports, memory)
+
+    def _metrics(
+        self, reports: Sequence[Answer], memory: Sequence[int]
+    ) -> Iterator[Metric]:
+        for case, report, resident in zip(self._cases, reports, memory, strict=True):
+            told = report["exceptions"]
+            right = sum(told.get(code, 0) for code in _UNREACHABLE)
+            yield Metric(
+                metric=f"device gone, {LINKS[case.link]}: not exception 10 or 11",
+                value=report["answers"]
+                + sum(told.values())
+                - right
+                + report["mismatches"]
+                + report["lost"],
+                unit="",
+                goal=0,
+            )
+            yield Metric(metric="  exceptions 10 and 11", value=right, unit="")
+            yield Metric(
+                metric="  longest wait for one",
+                value=report["longest"] * 1000,
+                unit="ms",
+                reference=WAIT_GOAL,
+            )
+            yield Metric(
+                metric="  memory that has grown meanwhile",
+                value=(resident - case.resident) / 1024,
+                unit="kB",
+                goal=256,
+            )
+            yield Metric(
+                metric="  seconds until it is asked again once it is back",
+                value=case.seconds_back or 2 * LONGEST_PROBE,
+                unit="s",
+                goal=LONGEST_PROBE + TIMEOUT,
+            )
