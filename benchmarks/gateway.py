@@ -11,31 +11,55 @@ from time import sleep
 
 from .gateway_faults import Faults, Gone, Sweep
 from .gateway_instant import memory, mixed_reads, rates, same_blocks
-from .gateway_stand import Stand
+from .gateway_manners import ROGUES, WORSE_GOAL, Manners
+from .gateway_stand import LINKS, Stand
 from .gateway_wire import Wire, connect_at_once
 from .report import Metric, run
 
 
 def _faults(stand: Stand, quick: bool) -> Iterator[Metric]:
     """Measure all that goes wrong at the device, side by side."""
-    faults, sweep, gone = Faults(stand), Sweep(stand), Gone(stand)
+    faults, sweep = Faults(stand), Sweep(stand)
+    gone = Gone(stand, ("rtu", "tcp") if quick else tuple(LINKS))
     sleep(5.0)
     gone.leave()
     faults.settle()
     faults.calm(5.0 if quick else 20.0)
     gone.settled()
     faults.beside(15.0 if quick else 60.0)
+    gone.come_back()
     yield from faults.metrics(not quick)
     yield from sweep.metrics()
     yield from gone.metrics()
 
 
+def _manners(
+    stand: Stand, baud: int | None, rounds: int, seconds: float
+) -> Iterator[Metric]:
+    manners = Manners(stand, baud, list(ROGUES))
+    sleep(4.0)
+    for _ in range(rounds):
+        manners.turn(seconds)
+    yield from manners.metrics(WORSE_GOAL if baud else None)
+
+
 def measure(quick: bool) -> Iterator[Metric]:
     """Measure all."""
+    import sys
+    what = sys.modules["__main__"].WHAT
     with ExitStack() as stack:
         stand = Stand(stack)
-        yield from _faults(stand, quick)
+        if what == "faults":
+            yield from _faults(stand, quick)
+        if what == "rogues":
+            yield from _manners(stand, 9600, 2 if quick else 3, 5.0)
+        if what == "memory":
+            yield from memory(stand)
+        if what == "rates":
+            yield from rates(stand, 2 if quick else 5, 1.0 if quick else 2.0)
 
 
 if __name__ == "__main__":
+    import sys
+    WHAT = sys.argv.pop()
     run(measure, __doc__ or "")

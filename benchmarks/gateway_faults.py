@@ -4,12 +4,13 @@ All cases run side by side, each with a line of 9600 baud and a gateway of its o
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic, sleep
 from typing import Any, Final
 
 from .datalogger_asking import Answer
 from .gateway_stand import LINKS, Clients, Proxy, Stand, distinct, resident_of
+from .gateway_words import Block
 from .report import Metric
 
 OTHERS: Final = 8
@@ -37,6 +38,8 @@ WITHIN_TIMEOUT: Final = "answers 1 s late, within the timeout"
 """Such a unit is slow, no more: how much the others may have of the bus is reported."""
 
 GONE_CLIENTS: Final = 8
+GROWTH_GOAL: Final = 256.0
+"""kB, of a process of some 40 MB."""
 LONGEST_PROBE: Final = 60.0
 """Seconds between two attempts of the gateway, at most."""
 TIMEOUT: Final = 1.5
@@ -175,6 +178,15 @@ class Faults:
             )
 
 
+def _of_three_units() -> list[list[Block]]:
+    """Return reads of four clients: of units in turn, three of them of the same length."""
+    plans = distinct(3, 63, SHORT) + distinct(1, 63, 2 * SHORT)
+    return [
+        [block._replace(unit=1 + turn % 3) for turn, block in enumerate(plan)]
+        for plan in plans
+    ]
+
+
 class Sweep:
     """Answers that come late now and then, or in bursts: whose are they taken for?"""
 
@@ -189,19 +201,15 @@ class Sweep:
             for seconds in LATE:
                 for in_order in (False, True):
                     line = stand.line(link)
+                    late = {"kind": "late", "seconds": seconds, "in_order": in_order}
                     stand.set_faults(
                         line,
-                        unit1={
-                            "kind": "late",
-                            "seconds": seconds,
-                            "every": 3,
-                            "in_order": in_order,
-                        },
+                        unit1={**late, "every": 3},
+                        unit2={**late, "every": 7},
+                        unit3={**late, "every": 20},
                     )
                     proxy = stand.gateway(line, process=process)
-                    plans = distinct(3, 64, SHORT)
-                    plans[2] = distinct(1, 64, 2 * SHORT)[0]
-                    self._late.append(stand.clients(proxy, plans))
+                    self._late.append(stand.clients(proxy, _of_three_units()))
             line = stand.line(link, burst=BURST)
             proxy = stand.gateway(line, process=process)
             self._bursts.append(stand.clients(proxy, distinct(3, 64, LONG)))
@@ -246,18 +254,20 @@ class _Gone:
     line: Answer
     proxy: Proxy
     clients: Clients
+    report: Answer = field(default_factory=dict)
     resident: int = 0
-    seconds_back: float | None = None
+    grown: int = 0
+    back_at: float = 0.0
 
 
 class Gone:
     """The device goes away, and comes back."""
 
-    def __init__(self, stand: Stand) -> None:
-        """Start all links."""
+    def __init__(self, stand: Stand, links: Sequence[str]) -> None:
+        """Start a gateway for each link."""
         self._stand = stand
         self._cases: list[_Gone] = []
-        for link in LINKS:
+        for link in links:
             line = stand.line(link)
             proxy = stand.gateway(line)
             clients = stand.clients(
@@ -283,57 +293,51 @@ class Gone:
         for case in self._cases:
             case.resident = resident_of(case.proxy.pid)
 
-    def metrics(self) -> Iterator[Metric]:
+    def come_back(self) -> None:
         """Bring the device back."""
-        reports = [case.clients.report() for case in self._cases]
-        memory = [resident_of(case.proxy.pid) for case in self._cases]
         for case in self._cases:
+            case.report = case.clients.report()
+            case.grown = resident_of(case.proxy.pid) - case.resident
             case.clients.reset()
             self._set(case, gone=False)
-        began = monotonic()
-        waiting = list(self._cases)
-        while waiting and monotonic() - began < 2 * LONGEST_PROBE:
-            sleep(0.1)
-            for case in list(waiting):
-                if case.clients.report()["answers"]:
-                    case.seconds_back = monotonic() - began
-                    waiting.remove(case)
-        for case in self._cases:
-            case.clients.stop()
-        yield from self._metrics(reports, memory)
+            case.back_at = monotonic()
 
-    def _metrics(
-        self, reports: Sequence[Answer], memory: Sequence[int]
-    ) -> Iterator[Metric]:
-        for case, report, resident in zip(self._cases, reports, memory, strict=True):
-            told = report["exceptions"]
-            right = sum(told.get(code, 0) for code in _UNREACHABLE)
-            yield Metric(
-                metric=f"device gone, {LINKS[case.link]}: not exception 10 or 11",
-                value=report["answers"]
-                + sum(told.values())
-                - right
-                + report["mismatches"]
-                + report["lost"],
-                unit="",
-                goal=0,
-            )
-            yield Metric(metric="  exceptions 10 and 11", value=right, unit="")
-            yield Metric(
-                metric="  longest wait for one",
-                value=report["longest"] * 1000,
-                unit="ms",
-                reference=WAIT_GOAL,
-            )
-            yield Metric(
-                metric="  memory that has grown meanwhile",
-                value=(resident - case.resident) / 1024,
-                unit="kB",
-                goal=256,
-            )
-            yield Metric(
-                metric="  seconds until it is asked again once it is back",
-                value=case.seconds_back or 2 * LONGEST_PROBE,
-                unit="s",
-                goal=LONGEST_PROBE + TIMEOUT,
-            )
+    def metrics(self) -> Iterator[Metric]:
+        """Return what clients were told, and when they were served again."""
+        for case in self._cases:
+            while (first := case.clients.report()["first_at"]) is None and (
+                monotonic() - case.back_at < 2 * LONGEST_PROBE
+            ):
+                sleep(0.1)
+            case.clients.stop()
+            back = 2 * LONGEST_PROBE if first is None else first - case.back_at
+            yield from self._metrics(case, back)
+
+    def _metrics(self, case: _Gone, back: float) -> Iterator[Metric]:
+        report, told = case.report, case.report["exceptions"]
+        right = sum(told.get(code, 0) for code in _UNREACHABLE)
+        asked = report["answers"] + sum(told.values())
+        yield Metric(
+            metric=f"device gone, {LINKS[case.link]}: not exception 10 or 11",
+            value=asked - right + report["mismatches"] + report["lost"],
+            unit="",
+            goal=0,
+        )
+        yield Metric(metric="  exceptions 10 and 11", value=right, unit="")
+        yield Metric(
+            metric="  longest wait for one",
+            value=report["longest"] * 1000,
+            unit="ms",
+        )
+        yield Metric(
+            metric="  memory that has grown meanwhile",
+            value=case.grown / 1024,
+            unit="kB",
+            goal=GROWTH_GOAL,
+        )
+        yield Metric(
+            metric="  seconds until it is asked again once it is back",
+            value=back,
+            unit="s",
+            goal=LONGEST_PROBE + TIMEOUT,
+        )

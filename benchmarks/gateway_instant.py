@@ -28,8 +28,8 @@ MAX_AGE: Final = 1000.0
 ON_THE_WAY: Final = 50.0
 """Milliseconds that an answer may be on its way to a client of a busy computer."""
 
-CROWD: Final = 120
-"""Clients whose memory is counted; a listener takes 128."""
+CROWD: Final = 900
+"""Clients whose memory is counted, for once more than a listener takes."""
 
 SAME: Final[Plan] = [
     Block(1, READ_INPUT, 3000, MOST_WORDS),
@@ -156,12 +156,13 @@ def memory(stand: Stand) -> Iterator[Metric]:
     """Count the memory of clients that ask now and then."""
     line = stand.line("tcp", None)
     grown = []
-    for proxy in (stand.gateway(line), stand.anchor(line)):
+    limits = {"connections": CROWD + 10}
+    for proxy in (stand.gateway(line, limits=limits), stand.anchor(line)):
         warm = stand.clients(proxy, [SAME] * 4, interval=0.05)
         sleep(1.5)
         warm.stop()
         before = resident_of(proxy.pid)
-        clients = stand.clients(proxy, [SAME] * CROWD, interval=0.5)
+        clients = stand.clients(proxy, [SAME] * CROWD, interval=2.0)
         sleep(2.5)
         grown.append((resident_of(proxy.pid) - before) / CROWD / 1024)
         clients.stop()

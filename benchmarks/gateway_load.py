@@ -19,6 +19,8 @@ from .gateway_words import Block, answer_of, stamp_of
 
 HOST: Final = "127.0.0.1"
 RECONNECT_SECONDS: Final = 0.1
+EXCEPTION_PAUSE: Final = 0.05
+"""Seconds after which a client asks for the next when it was told an exception."""
 
 _HEAD: Final = 6
 _EXCEPTION: Final = 0x80
@@ -37,6 +39,8 @@ class Seen:
     """Connections that were ended, and those that were not taken."""
     seconds: array[float] = field(default_factory=lambda: array("d"))
     """That each answer took."""
+    first_at: float | None = None
+    """When the first answer came."""
     oldest_asked: float = 0.0
     """The greatest age of a value when it was asked for, in seconds."""
     oldest: float = 0.0
@@ -139,13 +143,20 @@ class Client(asyncio.Protocol):
             seen.exceptions[answer[8]] += 1
             self._group.exception_at.append((now, answer[8]))
             seen.seconds.append(now - self._sent_at)
+            # Who asks again at once after each exception is a rogue.
+            now += EXCEPTION_PAUSE
+            self._loop.call_later(EXCEPTION_PAUSE, self._go_on, now)
+            return
         else:
             self._is_wrong("a wrong answer", answer)
         self._go_on(now)
 
     def _count(self, now: float) -> None:
-        self._group.seen.answers += 1
-        self._group.seen.seconds.append(now - self._sent_at)
+        seen = self._group.seen
+        seen.answers += 1
+        seen.seconds.append(now - self._sent_at)
+        if seen.first_at is None:
+            seen.first_at = now
         self.answers += 1
         if self.first_answer is None:
             self.first_answer = now
@@ -273,6 +284,7 @@ class Group:
             "p99": times[min(len(times) - 1, int(len(times) * 0.99))] if times else 0.0,
             "longest": max([*times[-1:], *waiting], default=0.0),
             "of_each": [client.answers for client in self.clients],
+            "first_at": seen.first_at,
             "served": sum(first is not None for first in firsts),
             "last_first": max((first or now for first in firsts), default=now),
             "first_first": min((first or now for first in firsts), default=now),

@@ -1,7 +1,7 @@
 """Where the parts of ``benchmarks.gateway`` meet: lines, gateways, anchors, clients."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 import os
@@ -130,6 +130,10 @@ class Stand:
         self.anchors: Final = Tally()
         self._spare: list[Peer] = []
         self._names = 0
+
+    def enter[T](self, context: AbstractContextManager[T]) -> T:
+        """Enter something that is left when all is over."""
+        return self._stack.enter_context(context)
 
     def _name(self) -> str:
         self._names += 1
