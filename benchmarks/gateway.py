@@ -11,7 +11,7 @@ from time import sleep
 
 from .gateway_faults import Faults, Gone, Sweep
 from .gateway_instant import memory, mixed_reads, rates, same_blocks
-from .gateway_manners import ROGUES, WORSE_GOAL, Manners
+from .gateway_manners import ROGUES, Manners
 from .gateway_stand import LINKS, Stand
 from .gateway_wire import Wire, connect_at_once
 from .report import Metric, run
@@ -33,14 +33,17 @@ def _faults(stand: Stand, quick: bool) -> Iterator[Metric]:
     yield from gone.metrics()
 
 
-def _manners(
-    stand: Stand, baud: int | None, rounds: int, seconds: float
-) -> Iterator[Metric]:
-    manners = Manners(stand, baud, list(ROGUES))
-    sleep(4.0)
-    for _ in range(rounds):
-        manners.turn(seconds)
-    yield from manners.metrics(WORSE_GOAL if baud else None)
+def _manners(stand: Stand, rounds: int, seconds: float) -> Iterator[Metric]:
+    found = []
+    for anchor in (False, True):
+        manners = Manners(stand, tuple(ROGUES), anchor=anchor)
+        sleep(4.0)
+        for _ in range(1 if anchor else rounds):
+            manners.turn(seconds)
+        manners.stop()
+        found.append(manners)
+    ours, anchors = found
+    yield from ours.metrics(anchors)
 
 
 def measure(quick: bool) -> Iterator[Metric]:
@@ -52,7 +55,7 @@ def measure(quick: bool) -> Iterator[Metric]:
         if what == "faults":
             yield from _faults(stand, quick)
         if what == "rogues":
-            yield from _manners(stand, 9600, 2 if quick else 3, 5.0)
+            yield from _manners(stand, 1 if quick else 3, 3.0 if quick else 6.0)
         if what == "memory":
             yield from memory(stand)
         if what == "rates":

@@ -5,7 +5,7 @@ the rounds without such a rogue have a client in its place that asks for one blo
 the other.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from time import sleep
@@ -51,28 +51,27 @@ class _Case:
         """By what share of itself the p99 has grown."""
         return median(self.p99_beside) / median(self.p99) - 1
 
+    @property
+    def kept(self) -> float:
+        """The share of their rate that the others keep."""
+        return median(self.rate_beside) / median(self.rate)
+
 
 class Manners:
-    """All rogues, each with a line and a gateway of its own."""
+    """All rogues, each with a line and a proxy of its own."""
 
-    def __init__(self, stand: Stand, baud: int | None, rogues: list[str]) -> None:
-        """Start everything but the rogues."""
+    def __init__(self, stand: Stand, rogues: Sequence[str], *, anchor: bool) -> None:
+        """Start everything but the rogues: gateways, or modbus-proxy."""
         self._stand = stand
-        self._baud = baud
-        links = ("rtu", "tcp") if baud else ("tcp",)
-        stand.prepare(len(rogues))
-        self._cases = [
-            self._case(rogue, link, anchor=bool(baud) and link == "tcp")
-            for rogue in rogues
-            for link in links
-        ]
+        if not anchor:
+            stand.prepare(len(rogues))
+        self._cases = {rogue: self._case(rogue, anchor=anchor) for rogue in rogues}
 
-    def _case(self, rogue: str, link: str, *, anchor: bool) -> _Case:
+    def _case(self, rogue: str, *, anchor: bool) -> _Case:
         stand = self._stand
-        line = stand.line(link, self._baud)
+        line = stand.line("tcp" if anchor else "rtu")
         proxy = stand.anchor(line) if anchor else stand.gateway(line)
         plans = distinct(OTHERS, 64, SHORT)
-        # So that all are not asked in step.
         return _Case(
             rogue=rogue,
             peer=stand.enter(gateway_peer("rogue")),
@@ -89,7 +88,7 @@ class Manners:
         self._measure(seconds, beside=True)
 
     def _start(self, *, good: bool) -> None:
-        for case in self._cases:
+        for case in self._cases.values():
             if not good or case.rogue in USE_THE_BUS:
                 case.peer.ask(
                     do="start",
@@ -101,10 +100,10 @@ class Manners:
         sleep(_SETTLING)
 
     def _measure(self, seconds: float, *, beside: bool) -> None:
-        for case in self._cases:
+        for case in self._cases.values():
             case.clients.reset()
         sleep(seconds)
-        for case in self._cases:
+        for case in self._cases.values():
             report = case.clients.report()
             (case.p99_beside if beside else case.p99).append(
                 max(report["p99"], report["longest"] if not report["answers"] else 0.0)
@@ -112,27 +111,25 @@ class Manners:
             (case.rate_beside if beside else case.rate).append(
                 report["answers"] / seconds
             )
-        for case in self._cases:
+        for case in self._cases.values():
             case.peer.ask(do="stop")
         sleep(_SETTLING)
 
-    def metrics(self, goal: float | None) -> Iterator[Metric]:
-        """Return what it has cost."""
-        anchors = {
-            case.rogue: case for case in self._cases if case.proxy.peer is None
-        }
-        where = "9600 baud" if self._baud else "instant"
-        for case in self._cases:
+    def stop(self) -> None:
+        """Let all clients leave."""
+        for case in self._cases.values():
             case.clients.stop()
-            if case.proxy.peer is None:
-                continue
-            anchor = anchors.get(case.rogue)
+
+    def metrics(self, anchors: Manners) -> Iterator[Metric]:
+        """Return what it has cost."""
+        for rogue, case in self._cases.items():
+            anchor = anchors._cases.get(rogue)
             yield Metric(
-                metric=f"{where}: one {ROGUES[case.rogue]}: p99 of 8 others grows",
+                metric=f"one {ROGUES[rogue]}: p99 of 8 others grows",
                 value=100 * case.worse,
                 unit="%",
                 reference=100 * anchor.worse if anchor else None,
-                goal=goal,
+                goal=WORSE_GOAL,
             )
             yield Metric(
                 metric="  p99 (reference: without)",
@@ -142,9 +139,7 @@ class Manners:
             )
             yield Metric(
                 metric="  rate they keep (reference: modbus-proxy)",
-                value=100 * median(case.rate_beside) / median(case.rate),
+                value=100 * case.kept,
                 unit="%",
-                reference=100 * median(anchor.rate_beside) / median(anchor.rate)
-                if anchor
-                else None,
+                reference=100 * anchor.kept if anchor else None,
             )
