@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 import subprocess
 import sys
+from threading import Lock
 from typing import Any, Final, Protocol, Self
 
 ROOT: Final = Path(__file__).parents[1]
@@ -47,6 +48,7 @@ class Peer:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         """Ask ``process``."""
         self._process = process
+        self._lock = Lock()
         self.pid: Final = process.pid
 
     def tell(self, **question: Any) -> Self:
@@ -66,8 +68,9 @@ class Peer:
         return answer
 
     def ask(self, **question: Any) -> Answer:
-        """Put a question and wait for the answer."""
-        return self.tell(**question).answer()
+        """Put a question and wait for the answer; threads may ask at the same time."""
+        with self._lock:
+            return self.tell(**question).answer()
 
 
 @contextmanager

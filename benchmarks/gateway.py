@@ -2,67 +2,84 @@
 
 Devices, clients, gateways and anchors are processes of their own. The lines are simulated
 ones of 9600 baud, or answer at once; the bare loop asks the same units that the gateway
-serves.
+serves. What waits for a line is measured side by side, what works a processor alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from time import sleep
+from functools import partial
 
-from .gateway_faults import Faults, Gone, Sweep
+from .gateway_faults import LATE, faults, gone, sweep
 from .gateway_instant import memory, mixed_reads, rates, same_blocks
-from .gateway_manners import ROGUES, Manners
+from .gateway_manners import manners
 from .gateway_stand import LINKS, Stand
-from .gateway_wire import Wire, connect_at_once
+from .gateway_wire import connect_at_once, wire
 from .report import Metric, run
 
-
-def _faults(stand: Stand, quick: bool) -> Iterator[Metric]:
-    """Measure all that goes wrong at the device, side by side."""
-    faults, sweep = Faults(stand), Sweep(stand)
-    gone = Gone(stand, ("rtu", "tcp") if quick else tuple(LINKS))
-    sleep(5.0)
-    gone.leave()
-    faults.settle()
-    faults.calm(5.0 if quick else 20.0)
-    gone.settled()
-    faults.beside(15.0 if quick else 60.0)
-    gone.come_back()
-    yield from faults.metrics(not quick)
-    yield from sweep.metrics()
-    yield from gone.metrics()
+type Part = Callable[[Stand], Iterable[Metric]]
 
 
-def _manners(stand: Stand, rounds: int, seconds: float) -> Iterator[Metric]:
-    found = []
-    for anchor in (False, True):
-        manners = Manners(stand, tuple(ROGUES), anchor=anchor)
-        sleep(4.0)
-        for _ in range(1 if anchor else rounds):
-            manners.turn(seconds)
-        manners.stop()
-        found.append(manners)
-    ours, anchors = found
-    yield from ours.metrics(anchors)
+def _together(stand: Stand, *parts: Part) -> Iterator[Metric]:
+    """Measure at the same time, and report in order."""
+    with ThreadPoolExecutor(len(parts)) as pool:
+        for found in pool.map(lambda part: list(part(stand)), parts):
+            yield from found
+
+
+def _after_each_other(*parts: Part) -> Part:
+    def measure_all(stand: Stand) -> Iterator[Metric]:
+        for part in parts:
+            yield from part(stand)
+
+    return measure_all
+
+
+def _quick(stand: Stand) -> Iterator[Metric]:
+    yield from rates(stand, 2, 0.5)
+    yield from connect_at_once(stand, "tcp", None)
+    yield from _together(
+        stand,
+        partial(wire, rounds={1: 20, 16: 1}, bare_seconds=4.0),
+        partial(same_blocks, seconds=6.0),
+        partial(faults, calm=4.0, beside=10.0),
+        partial(sweep, late=LATE[::2], seconds=15.0),
+        partial(gone, links=("rtu", "tcp"), seconds=4.0),
+    )
+    yield from mixed_reads(stand, 20_000)
+
+
+def _full(stand: Stand) -> Iterator[Metric]:
+    yield from rates(stand, 5, 2.0)
+    yield from memory(stand)
+    yield from connect_at_once(stand, "tcp", None)
+    yield from _together(
+        stand,
+        partial(wire, rounds={1: 100, 4: 25, 16: 10, 64: 3}, bare_seconds=20.0),
+        partial(same_blocks, seconds=20.0),
+        _after_each_other(
+            partial(connect_at_once, link="rtu", baud=9600),
+            partial(connect_at_once, link="pty", baud=9600),
+        ),
+    )
+    yield from _together(
+        stand,
+        _after_each_other(
+            partial(faults, calm=20.0, beside=60.0),
+            partial(manners, rounds=3, seconds=6.0),
+        ),
+        partial(sweep, late=LATE, seconds=80.0),
+        partial(gone, links=tuple(LINKS), seconds=120.0),
+    )
+    yield from mixed_reads(stand, 1_000_000)
 
 
 def measure(quick: bool) -> Iterator[Metric]:
     """Measure all."""
-    import sys
-    what = sys.modules["__main__"].WHAT
     with ExitStack() as stack:
         stand = Stand(stack)
-        if what == "faults":
-            yield from _faults(stand, quick)
-        if what == "rogues":
-            yield from _manners(stand, 1 if quick else 3, 3.0 if quick else 6.0)
-        if what == "memory":
-            yield from memory(stand)
-        if what == "rates":
-            yield from rates(stand, 2 if quick else 5, 1.0 if quick else 2.0)
+        yield from (_quick if quick else _full)(stand)
 
 
 if __name__ == "__main__":
-    import sys
-    WHAT = sys.argv.pop()
     run(measure, __doc__ or "")

@@ -23,6 +23,8 @@ KEPT_GOAL: Final = 10.0
 WAIT_GOAL: Final = 1500.0
 """Milliseconds: the time in which a request must be answered."""
 
+MINUTE: Final = 60.0
+
 LATE: Final = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 BURST: Final = 0.016
 """Seconds between two deliveries of a usual USB adapter."""
@@ -79,7 +81,6 @@ class Faults:
     def __init__(self, stand: Stand) -> None:
         """Start all cases. The unit that fails later has been well until then."""
         self._stand = stand
-        stand.prepare(2 * len(FAULTS))
         self._cases = [
             self._case(name, link)
             for link in ("pty", "rtu", "tcp")
@@ -112,7 +113,7 @@ class Faults:
         ]
 
     def settle(self) -> None:
-        """Measure the others alone."""
+        """Let those leave who asked the unit that will fail."""
         for case in self._cases:
             case.bad.stop()
         sleep(0.5)
@@ -133,7 +134,7 @@ class Faults:
             case.others.stop()
             case.bad.stop()
 
-    def metrics(self, strict: bool) -> Iterator[Metric]:
+    def metrics(self, *, strict: bool) -> Iterator[Metric]:
         """Return what it has cost them; ``strict``: a minute, so that goals count."""
         anchors = {
             case.name: case for case in self._cases if case.line["link"] == "tcp"
@@ -187,26 +188,35 @@ def _of_three_units() -> list[list[Block]]:
     ]
 
 
+def faults(stand: Stand, calm: float, beside: float) -> Iterator[Metric]:
+    """Measure so many seconds without faults, and with them."""
+    cases = Faults(stand)
+    sleep(4.0)
+    cases.settle()
+    cases.calm(calm)
+    cases.beside(beside)
+    yield from cases.metrics(strict=beside >= MINUTE)
+
+
 class Sweep:
     """Answers that come late now and then, or in bursts: whose are they taken for?"""
 
-    def __init__(self, stand: Stand) -> None:
+    def __init__(self, stand: Stand, late: Sequence[float]) -> None:
         """Start all cases in two processes: rates do not matter."""
         self._stand = stand
-        stand.prepare(2)
         processes = {link: stand.process() for link in ("pty", "rtu")}
         self._late: list[Clients] = []
         self._bursts: list[Clients] = []
         for link, process in processes.items():
-            for seconds in LATE:
+            for seconds in late:
                 for in_order in (False, True):
                     line = stand.line(link)
-                    late = {"kind": "late", "seconds": seconds, "in_order": in_order}
+                    fault = {"kind": "late", "seconds": seconds, "in_order": in_order}
                     stand.set_faults(
                         line,
-                        unit1={**late, "every": 3},
-                        unit2={**late, "every": 7},
-                        unit3={**late, "every": 20},
+                        unit1={**fault, "every": 3},
+                        unit2={**fault, "every": 7},
+                        unit3={**fault, "every": 20},
                     )
                     proxy = stand.gateway(line, process=process)
                     self._late.append(stand.clients(proxy, _of_three_units()))
@@ -244,6 +254,13 @@ class Sweep:
                 value=min(report["answers"] for report in reports),
                 unit="",
             )
+
+
+def sweep(stand: Stand, late: Sequence[float], seconds: float) -> Iterator[Metric]:
+    """Let clients ask for so long."""
+    cases = Sweep(stand, late)
+    sleep(seconds)
+    yield from cases.metrics()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -341,3 +358,15 @@ class Gone:
             unit="s",
             goal=LONGEST_PROBE + TIMEOUT,
         )
+
+
+def gone(stand: Stand, links: Sequence[str], seconds: float) -> Iterator[Metric]:
+    """Let the device be away for so long."""
+    cases = Gone(stand, links)
+    sleep(4.0)
+    cases.leave()
+    sleep(seconds / 4)
+    cases.settled()
+    sleep(seconds * 3 / 4)
+    cases.come_back()
+    yield from cases.metrics()

@@ -74,10 +74,12 @@ def _bare(stand: Stand, line: Answer, seconds: float) -> _Round:
     return _Round(done["reads"] / done["seconds"], 0.0, done["cpu"] / done["reads"])
 
 
-def _adapt(stand: Stand, proxy: Proxy) -> None:
-    clients = stand.clients(proxy, distinct(1, 16, SHORT))
-    sleep(3.0)
-    clients.stop()
+def _adapt(stand: Stand, *proxies: Proxy) -> None:
+    """Let gateways learn how short a gap the device takes."""
+    groups = [stand.clients(proxy, distinct(1, 16, SHORT)) for proxy in proxies]
+    sleep(2.5)
+    for clients in groups:
+        clients.stop()
 
 
 def rates(stand: Stand, rounds: int, seconds: float) -> Iterator[Metric]:
@@ -85,8 +87,7 @@ def rates(stand: Stand, rounds: int, seconds: float) -> Iterator[Metric]:
     line = stand.line("tcp", None)
     uncached = stand.gateway(line, pace={"max_age": 0.0})
     gateway, anchor = stand.gateway(line), stand.anchor(line)
-    _adapt(stand, uncached)
-    _adapt(stand, gateway)
+    _adapt(stand, uncached, gateway)
     plans = distinct(CLIENTS, 16, SHORT)
     turns = [
         (
@@ -155,16 +156,17 @@ def rates(stand: Stand, rounds: int, seconds: float) -> Iterator[Metric]:
 def memory(stand: Stand) -> Iterator[Metric]:
     """Count the memory of clients that ask now and then."""
     line = stand.line("tcp", None)
-    grown = []
     limits = {"connections": CROWD + 10}
-    for proxy in (stand.gateway(line, limits=limits), stand.anchor(line)):
-        warm = stand.clients(proxy, [SAME] * 4, interval=0.05)
-        sleep(1.5)
-        warm.stop()
-        before = resident_of(proxy.pid)
-        clients = stand.clients(proxy, [SAME] * CROWD, interval=2.0)
-        sleep(2.5)
-        grown.append((resident_of(proxy.pid) - before) / CROWD / 1024)
+    proxies = (stand.gateway(line, limits=limits), stand.anchor(line))
+    _adapt(stand, *proxies)
+    before = [resident_of(proxy.pid) for proxy in proxies]
+    crowds = [stand.clients(proxy, [SAME] * CROWD, interval=2.0) for proxy in proxies]
+    sleep(2.5)
+    grown = [
+        (resident_of(proxy.pid) - resident) / CROWD / 1024
+        for proxy, resident in zip(proxies, before, strict=True)
+    ]
+    for clients in crowds:
         clients.stop()
     yield Metric(
         metric="memory of a client (reference: modbus-proxy)",

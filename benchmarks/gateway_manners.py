@@ -63,8 +63,6 @@ class Manners:
     def __init__(self, stand: Stand, rogues: Sequence[str], *, anchor: bool) -> None:
         """Start everything but the rogues: gateways, or modbus-proxy."""
         self._stand = stand
-        if not anchor:
-            stand.prepare(len(rogues))
         self._cases = {rogue: self._case(rogue, anchor=anchor) for rogue in rogues}
 
     def _case(self, rogue: str, *, anchor: bool) -> _Case:
@@ -143,3 +141,17 @@ class Manners:
                 unit="%",
                 reference=100 * anchor.kept if anchor else None,
             )
+
+
+def manners(stand: Stand, rounds: int, seconds: float) -> Iterator[Metric]:
+    """Measure so many rounds of so many seconds; of modbus-proxy, one."""
+    found = []
+    for anchor in (False, True):
+        cases = Manners(stand, tuple(ROGUES), anchor=anchor)
+        sleep(3.0)
+        for _ in range(1 if anchor else rounds):
+            cases.turn(seconds)
+        cases.stop()
+        found.append(cases)
+    ours, anchors = found
+    yield from ours.metrics(anchors)

@@ -9,6 +9,7 @@ from pathlib import Path
 import socket
 import subprocess
 import sys
+from threading import RLock
 from time import monotonic, sleep
 from typing import Any, Final, NamedTuple
 
@@ -118,26 +119,31 @@ class Clients:
 
 
 class Stand:
-    """A process for all devices, one for all clients, and one for each proxy."""
+    """A process for all devices, one for all clients, and one for each proxy.
+
+    Parts that are measured at the same time use it from threads of their own.
+    """
 
     def __init__(self, stack: ExitStack) -> None:
         """Begin with the devices and the clients."""
         self._stack = stack
+        self._lock = RLock()
         self.device: Final = stack.enter_context(gateway_peer("device"))
         self.load: Final = stack.enter_context(gateway_peer("load"))
         self.bare: Final = stack.enter_context(gateway_peer("gateway"))
         self.ours: Final = Tally()
         self.anchors: Final = Tally()
-        self._spare: list[Peer] = []
         self._names = 0
 
     def enter[T](self, context: AbstractContextManager[T]) -> T:
         """Enter something that is left when all is over."""
-        return self._stack.enter_context(context)
+        with self._lock:
+            return self._stack.enter_context(context)
 
     def _name(self) -> str:
-        self._names += 1
-        return str(self._names)
+        with self._lock:
+            self._names += 1
+            return str(self._names)
 
     def line(self, link: str, baud: int | None = BAUD, **options: Any) -> Answer:
         """Return a new line with a device."""
@@ -145,17 +151,9 @@ class Stand:
         where = self.device.ask(do="open", name=name, link=link, baud=baud, **options)
         return {**where, "link": link, "name": name, "baud": baud}
 
-    def prepare(self, count: int) -> None:
-        """Start so many processes for gateways at once: each takes a while."""
-        self._spare += [
-            self._stack.enter_context(gateway_peer("gateway")) for _ in range(count)
-        ]
-
     def process(self) -> Peer:
         """Return a process that can be a gateway, or a bare loop."""
-        if not self._spare:
-            self.prepare(1)
-        return self._spare.pop()
+        return self.enter(gateway_peer("gateway"))
 
     def gateway(
         self, to: Answer, *, process: Peer | None = None, units: int = 3, **options: Any
@@ -176,7 +174,7 @@ class Stand:
     def anchor(self, to: Answer) -> Proxy:
         """Start modbus-proxy, with its own settings, for a line by Modbus TCP."""
         port = free_port()
-        process = self._stack.enter_context(_modbus_proxy(port, to["port"]))
+        process = self.enter(_modbus_proxy(port, to["port"]))
         until = monotonic() + PATIENCE
         while True:
             try:

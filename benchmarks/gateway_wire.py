@@ -114,10 +114,11 @@ def outcome(stand: Stand, case: Case) -> Outcome | None:
 class Wire:
     """All cases of distinct reads."""
 
-    def __init__(self, stand: Stand, rounds: Mapping[int, int]) -> None:
+    def __init__(
+        self, stand: Stand, rounds: Mapping[int, int], bare_seconds: float
+    ) -> None:
         """Start them all; ``rounds`` are those that are counted, by number of clients."""
         self._stand = stand
-        stand.prepare(2 * len(rounds) + 2)
         self._bare = {link: stand.process() for link in LOST_GOAL}
         self.cases = [
             self._case(link, count, number)
@@ -130,7 +131,7 @@ class Wire:
                 to=stand.line(link),
                 units=[1],
                 blocks=distinct(1, _BLOCKS, MOST_WORDS)[0],
-                seconds=10.0,
+                seconds=bare_seconds,
             )
 
     def _case(self, link: str, count: int, rounds: int) -> Case:
@@ -219,6 +220,13 @@ def _metrics(
     )
 
 
+def wire(
+    stand: Stand, rounds: Mapping[int, int], bare_seconds: float
+) -> Iterator[Metric]:
+    """Measure all cases of distinct reads."""
+    yield from Wire(stand, rounds, bare_seconds).metrics()
+
+
 def connect_at_once(stand: Stand, link: str, baud: int | None) -> Iterator[Metric]:
     """Connect 64 clients to a gateway that knows its line, and wait for all answers."""
     bare = stand.process()
@@ -234,7 +242,7 @@ def connect_at_once(stand: Stand, link: str, baud: int | None) -> Iterator[Metri
     line = stand.line(link, baud)
     proxy = stand.gateway(line)
     first = stand.clients(proxy, plans[64:])
-    sleep(4.0)
+    sleep(3.0)
     first.stop()
     clients = stand.clients(proxy, plans[:64])
     sleep(bus + 1.0)
