@@ -1,4 +1,4 @@
-"""How the processes of ``benchmarks.datalogger`` ask each other: lines of JSON."""
+"""How the processes of a benchmark ask each other: lines of JSON."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -7,9 +7,13 @@ import json
 from pathlib import Path
 import subprocess
 import sys
+from threading import Lock
 from typing import Any, Final, Protocol, Self
 
 ROOT: Final = Path(__file__).parents[1]
+
+MOST_BYTES: Final = 16 * 1024 * 1024
+"""Of a question."""
 
 type Answer = Mapping[str, Any]
 
@@ -30,7 +34,7 @@ def answer_questions(handle: Callable[[Answer], Answer]) -> None:
 async def async_answer_questions(handle: Handler) -> None:
     """Answer beside what else the loop does, until nobody can ask any more."""
     loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
+    reader = asyncio.StreamReader(limit=MOST_BYTES)
     await loop.connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
     )
@@ -44,6 +48,8 @@ class Peer:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         """Ask ``process``."""
         self._process = process
+        self._lock = Lock()
+        self.pid: Final = process.pid
 
     def tell(self, **question: Any) -> Self:
         """Put a question, whose answer comes later."""
@@ -62,15 +68,16 @@ class Peer:
         return answer
 
     def ask(self, **question: Any) -> Answer:
-        """Put a question and wait for the answer."""
-        return self.tell(**question).answer()
+        """Put a question and wait for the answer; threads may ask at the same time."""
+        with self._lock:
+            return self.tell(**question).answer()
 
 
 @contextmanager
-def peer(role: str) -> Iterator[Peer]:
-    """Run a process that plays a role."""
+def peer(role: str, module: str = "datalogger_peer") -> Iterator[Peer]:
+    """Run a process that plays a role, by a module of this folder."""
     with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.datalogger_peer", role],
+        [sys.executable, "-m", f"benchmarks.{module}", role],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
