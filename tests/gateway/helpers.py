@@ -1,7 +1,7 @@
 """Units that a test holds up, clients, and asking a gateway by hand."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from struct import pack
 from typing import Final, override
 
@@ -35,6 +35,8 @@ class HeldUnit(MockModbusUnit):
         """So many words less than asked for are answered."""
         self.offset = 0
         """Is added to each word: a write has changed them."""
+        self.takes: Callable[[], None] = lambda: None
+        """Lets the time pass that an answer takes."""
         self._go_on = asyncio.Event()
         self._go_on.set()
 
@@ -60,6 +62,7 @@ class HeldUnit(MockModbusUnit):
         self.asked.set()
         offset = self.offset
         await self._go_on.wait()
+        self.takes()
         if self.error is not None:
             raise self.error
         if count > self.longest:

@@ -22,7 +22,7 @@ from custom_components.local_solar.gateway.pdu import READ_INPUT, ExceptionCode,
 from custom_components.local_solar.gateway.statistics import Statistics
 from tests.modbus.helpers import FakeClock
 
-from .helpers import HeldUnit, read
+from .helpers import PROMPT, HeldUnit, read
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ async def test_the_link_is_asked_for_a_short_timeout() -> None:
     assert unit.required_timeout == 0.7
 
 
-async def test_the_gap_is_that_of_the_link_and_shrinks_with_answers() -> None:
+async def test_the_gap_shrinks_with_answers_and_counts_for_others_of_the_link() -> None:
     unit = HeldUnit()
     bus = make_bus(unit)
     await bus.async_read(read(0))
@@ -107,23 +107,23 @@ async def test_an_answer_of_another_length_is_that_to_an_earlier_request(
     bus = make_bus(unit)
     unit.missing = 1
     assert await code_of(bus.async_read(read(0, 5))) == ExceptionCode.NO_RESPONSE
-    assert bus.sure_at(read(50, 5), clock.now) == clock.now + LATEST
+    assert bus.ready_at(read(50, 5), clock.now) == clock.now + LATEST
 
 
 @pytest.mark.parametrize("error", [ModbusTimeoutError(""), ModbusProtocolError("")])
 async def test_nothing_of_the_same_shape_is_asked_while_a_late_answer_may_come(
     clock: FakeClock, error: ModbusError
 ) -> None:
-    bus = make_bus(unit := HeldUnit(), HeldUnit())
+    bus = make_bus(unit := HeldUnit(), HeldUnit(), pace=PROMPT)
     unit.error = error
     await code_of(bus.async_read(read(0, 5)))
     now = clock.now
-    assert now < bus.sure_at(read(100, 5), now) <= now + LATEST
-    assert bus.sure_at(read(0, 4), now) == now
-    assert bus.sure_at(Request(1, READ_INPUT, 0, 5), now) == now
-    assert bus.sure_at(read(0, 5, unit=2), now) == now
+    assert now < bus.ready_at(read(100, 5), now) <= now + LATEST
+    assert bus.ready_at(read(0, 4), now) <= now
+    assert bus.ready_at(Request(1, READ_INPUT, 0, 5), now) <= now
+    assert bus.ready_at(read(0, 5, unit=2), now) <= now
     clock.now += LATEST
-    assert bus.sure_at(read(100, 5), clock.now) == clock.now
+    assert bus.ready_at(read(100, 5), clock.now) <= clock.now
 
 
 async def test_the_time_that_was_waited_counts_for_a_late_answer(
@@ -137,17 +137,17 @@ async def test_the_time_that_was_waited_counts_for_a_late_answer(
 
     bus = make_bus(Silent(), pace=Pace(timeout=1.5))
     await code_of(bus.async_read(read(0)))
-    assert bus.sure_at(read(0), clock.now) == pytest.approx(clock.now - 1.5 + LATEST)
+    assert bus.ready_at(read(0), clock.now) == pytest.approx(clock.now - 1.5 + LATEST)
 
 
 async def test_links_with_transaction_ids_have_no_late_answers(
     clock: FakeClock,
 ) -> None:
     unit = HeldUnit()
-    bus = make_bus(unit, pace=Pace(has_transactions=True))
+    bus = make_bus(unit, pace=Pace(first_gap=0.0, has_transactions=True))
     unit.error = ModbusTimeoutError("")
     await code_of(bus.async_read(read(0)))
-    assert bus.sure_at(read(0), clock.now) == clock.now
+    assert bus.ready_at(read(0), clock.now) <= clock.now
 
 
 async def test_a_unit_that_never_answers_is_left_alone_and_the_gap_with_it(
@@ -160,11 +160,38 @@ async def test_a_unit_that_never_answers_is_left_alone_and_the_gap_with_it(
     silent.error = ModbusTimeoutError("")
     await code_of(bus.async_read(read(0, unit=2)))
     assert bus.silent == {2}
-    assert bus.gap.seconds == 0.0
+    assert bus.gap == 0.0
     assert bus.refusal(2, clock.now) is ExceptionCode.NO_RESPONSE
     assert bus.refusal(1, clock.now) is None
     clock.now += LONGEST
     assert bus.refusal(2, clock.now) is None
+
+
+async def test_a_unit_gets_its_pause_and_others_are_asked_meanwhile(
+    clock: FakeClock,
+) -> None:
+    bus = make_bus(HeldUnit(), HeldUnit())
+    assert bus.ready_at(read(0), clock.now) <= clock.now
+    await bus.async_read(read(0))
+    assert bus.ready_at(read(9), clock.now) == pytest.approx(clock.now + 0.425)
+    assert bus.ready_at(read(9, unit=2), clock.now) <= clock.now
+
+
+async def test_a_unit_that_fails_does_not_make_the_others_pause(
+    clock: FakeClock,
+) -> None:
+    awake, failing = HeldUnit(), HeldUnit()
+    bus = make_bus(awake, failing)
+    for _ in range(12):
+        await bus.async_read(read(0))
+        await bus.async_read(read(0, unit=2))
+    failing.error = ModbusProtocolError("wrong checksum")
+    for _ in range(2):
+        await code_of(bus.async_read(read(0, unit=2)))
+        assert failing.message_spacing == 0.0
+        assert bus.ready_at(read(5, 3, unit=2), clock.now) == clock.now + 0.85
+        assert bus.ready_at(read(0), clock.now) <= clock.now
+    assert bus.gap == 0.0
 
 
 async def test_garbage_from_a_unit_that_answered_before_widens_the_gap() -> None:
@@ -174,7 +201,7 @@ async def test_garbage_from_a_unit_that_answered_before_widens_the_gap() -> None
         await bus.async_read(read(0))
     unit.error = ModbusProtocolError("wrong checksum")
     await code_of(bus.async_read(read(0)))
-    assert bus.gap.seconds == 0.85
+    assert bus.gap == 0.85
     assert bus.silent == frozenset()
 
 

@@ -160,6 +160,16 @@ async def test_whoever_asks_nobody_in_particular_gets_the_only_unit(
         assert answer == refused(ExceptionCode.PATH_UNAVAILABLE)
 
 
+@pytest.mark.parametrize("unit_id", [0, 255])
+async def test_what_is_for_all_units_is_not_written(unit_id: int) -> None:
+    unit = HeldUnit()
+    writer = RecordingWriter(unit)
+    async with running(unit, policy=WRITERS, writer=writer) as (_, asked):
+        answer = await asked.ask(make_client(), WRITE, unit=unit_id)
+        assert answer == refused(ExceptionCode.PATH_UNAVAILABLE, 6)
+    assert writer.written == []
+
+
 async def test_functions_that_are_not_served_are_said_to_be_illegal() -> None:
     unit = HeldUnit()
     async with running(unit) as (_, asked):
@@ -185,8 +195,11 @@ async def test_what_must_never_be_touched_does_not_reach_the_bus() -> None:
 # -- turns ------------------------------------------------------------------------------
 
 
-async def test_clients_take_turns_however_much_one_of_them_asks() -> None:
+async def test_clients_take_turns_however_much_one_of_them_asks(
+    clock: Callable[[float], None],
+) -> None:
     unit = HeldUnit()
+    unit.takes = lambda: clock(0.3)
     unit.hold()
     greedy, modest, third = (make_client(f"10.0.0.{n}:1") for n in (1, 2, 3))
     async with running(unit) as (_, asked):
@@ -197,7 +210,60 @@ async def test_clients_take_turns_however_much_one_of_them_asks() -> None:
         unit.release()
         await settled(waiting)
     order = [address // 1000 for _, address, _ in unit.reads]
-    assert order[:7] == [1, 1, 2, 3, 1, 2, 1]
+    assert order[:3] == [1, 2, 3]
+    assert sorted(order[3:5]) == [1, 2]
+    assert order[5:] == [1] * 8
+
+
+async def test_who_asks_a_slow_unit_gets_as_much_of_the_bus_as_others_not_more(
+    clock: Callable[[float], None],
+) -> None:
+    slow, quick = HeldUnit(), HeldUnit()
+    served: list[str] = []
+
+    def takes(name: str, seconds: float) -> Callable[[], None]:
+        def pass_time() -> None:
+            served.append(name)
+            clock(seconds)
+
+        return pass_time
+
+    slow.takes, quick.takes = takes("slow", 1.0), takes("quick", 0.1)
+    clients = [make_client(f"10.0.0.{n}:1") for n in range(4)]
+    async with running(slow, quick, pace=Pace(first_gap=0.0, max_age=0.0)) as (
+        _,
+        asked,
+    ):
+        waiting = [asked.ask(clients[0], read_pdu(n), unit=1) for n in range(4)]
+        waiting += [
+            asked.ask(clients[number], read_pdu(1000 * number + n), unit=2)
+            for n in range(40)
+            for number in (1, 2, 3)
+        ]
+        await asyncio.gather(*waiting)
+    last = max(place for place, name in enumerate(served) if name == "slow")
+    # Three answers of a second are worth thirty of the others' each.
+    assert served[:last].count("quick") == pytest.approx(3 * 30, abs=6)
+
+
+async def test_who_comes_late_gets_no_turns_for_the_time_before(
+    clock: Callable[[float], None],
+) -> None:
+    unit = HeldUnit()
+    unit.takes = lambda: clock(0.3)
+    first, late = make_client("10.0.0.1:1"), make_client("10.0.0.2:1")
+    async with running(unit) as (_, asked):
+        for n in range(20):
+            await asked.ask(first, read_pdu(100 + n))
+        unit.hold()
+        unit.asked.clear()
+        waiting = [asked.ask(first, read_pdu(200 + n)) for n in range(4)]
+        await unit.asked.wait()
+        waiting += [asked.ask(late, read_pdu(300 + n)) for n in range(4)]
+        unit.release()
+        await settled(waiting)
+    order = [address // 100 for _, address, _ in unit.reads[20:]]
+    assert order in ([2, 3, 2, 3, 2, 3, 2, 3], [2, 3, 3, 2, 3, 2, 3, 2])
 
 
 async def test_the_dongle_is_served_before_all_others() -> None:
@@ -328,7 +394,7 @@ async def test_what_waits_for_its_turn_is_asked_once_at_the_earliest_turn() -> N
         unit.release()
         await settled(waiting)
     # It was the greedy one's last: the other's turn came earlier.
-    assert [address for _, address, _ in unit.reads] == [0, 1, 9, 2, 3, 4, 5, 6, 7, 8]
+    assert [address for _, address, _ in unit.reads] == [0, 9, 1, 2, 3, 4, 5, 6, 7, 8]
 
 
 async def test_a_part_is_asked_for_by_itself_if_the_whole_is_refused() -> None:

@@ -30,6 +30,11 @@ class Breaker:
         return self._failures >= self._patience
 
     @property
+    def is_failing(self) -> bool:
+        """Whether it did not answer when it was last asked."""
+        return self._failures > 0
+
+    @property
     def has_answered(self) -> bool:
         """Whether it answered when it was last asked before it failed."""
         return self._patience == TRUSTED and not self.is_open

@@ -9,6 +9,7 @@ more. The library below sorts out answers of other functions and units by itself
 from collections.abc import Mapping
 from dataclasses import dataclass
 import logging
+from math import inf
 from struct import pack
 from time import monotonic
 from typing import Final
@@ -68,13 +69,14 @@ class Bus:
     ) -> None:
         """Ask ``units``, by unit id."""
         self.units = units
-        self.gap = Gap(pace.first_gap, pace.least_gap)
+        self._gaps = {unit: Gap(pace.first_gap, pace.least_gap) for unit in units}
+        self._quiet_since = dict.fromkeys(units, -inf)
+        """When the last message of each unit ended."""
         self._pace = pace
         self._statistics = statistics
         self._breakers = {unit: Breaker() for unit in units}
         self._link = Breaker()
         self._doubts: dict[_Shape, float] = {}
-        self._quiet_since = 0.0
         for unit in units.values():
             unit.require_timeout(pace.timeout)
 
@@ -98,14 +100,26 @@ class Bus:
             return ExceptionCode.NO_RESPONSE
         return None
 
-    def sure_at(self, request: Request, now: float) -> float:
-        """Return when the answer to a request will surely be its own (monotonic seconds)."""
-        if not self._doubts:
-            return now
-        self._doubts = {
-            shape: until for shape, until in self._doubts.items() if until > now
-        }
-        return self._doubts.get(_shape(request), now)
+    @property
+    def gap(self) -> float:
+        """Seconds between two messages to the unit that takes the longest, of those awake."""
+        awake = self._gaps.keys() - self.silent or self._gaps.keys()
+        return max((self._gaps[unit].seconds for unit in awake), default=0.0)
+
+    def ready_at(self, request: Request, now: float) -> float:
+        """Return when a request may be sent (monotonic seconds).
+
+        By then the unit has had its pause, and the answer will surely be that to the
+        request.
+        """
+        unit = request.unit
+        ready = self._quiet_since[unit] + self._gaps[unit].seconds
+        if self._doubts:
+            self._doubts = {
+                shape: until for shape, until in self._doubts.items() if until > now
+            }
+            ready = max(ready, self._doubts.get(_shape(request), ready))
+        return ready
 
     async def async_read(self, request: Request) -> bytes:
         """Return the registers that a request asks for, two bytes each.
@@ -113,9 +127,13 @@ class Bus:
         Raises ``BusError``.
         """
         unit = self.units[request.unit]
-        unit.set_message_spacing(self.gap.seconds)
-        statistics = self._statistics
-        statistics.bus_requests += 1
+        # So that others of Home Assistant keep to it too. A unit that fails has been silent
+        # for long enough, and the others would wait as well.
+        is_failing = self._breakers[request.unit].is_failing
+        unit.set_message_spacing(
+            0.0 if is_failing else self._gaps[request.unit].seconds
+        )
+        self._statistics.bus_requests += 1
         started = monotonic()
         try:
             if request.function == READ_HOLDING:
@@ -130,10 +148,8 @@ class Bus:
             _LOGGER.exception("Unexpected error while the bus was asked: %s", request)
             raise BusError(ExceptionCode.DEVICE_FAILURE) from err
         finally:
-            ended = monotonic()
-            paused = max(0.0, self._quiet_since + self.gap.seconds - started)
-            statistics.bus_busy += max(0.0, ended - started - paused)
-            self._quiet_since = ended
+            ended = self._quiet_since[request.unit] = monotonic()
+            self._statistics.bus_busy += ended - started
         if len(words) != request.length:
             # The answer to an earlier request: that to this one is still to come.
             self._note_failure(request, started)
@@ -160,14 +176,15 @@ class Bus:
     def _note_answer(self, unit: int) -> None:
         self._link.answered()
         self._breakers[unit].answered()
-        self.gap.answered(monotonic())
+        self._gaps[unit].answered(monotonic())
 
     def _note_failure(self, request: Request, started: float) -> None:
         now = monotonic()
         breaker = self._breakers[request.unit]
         if breaker.has_answered:
             # The silence of a unit that is not there is not the gap's fault.
-            self.gap.failed(now)
+            self._gaps[request.unit].failed(now)
+        self.units[request.unit].set_message_spacing(0.0)
         self._link.answered()
         breaker.failed(now, now - started)
         if not self._pace.has_transactions:

@@ -1,4 +1,4 @@
-"""How long to leave the bus alone between two messages.
+"""How long to leave a unit alone between two messages.
 
 Growatt's documents name 850 ms; most devices take much less. So the gap starts there and
 is halved with each answer. A device that fails right after it was shortened is not given
@@ -19,7 +19,7 @@ FORGIVEN_AFTER: Final = 600.0
 
 
 class Gap:
-    """The gap of one link, in seconds."""
+    """The gap of one unit, in seconds."""
 
     def __init__(self, first: float, least: float) -> None:
         """Begin with ``first`` and never go below ``least``."""

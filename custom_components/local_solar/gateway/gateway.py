@@ -16,6 +16,7 @@ from .clients import Client
 from .pdu import (
     BROADCAST,
     GATEWAYS_OWN,
+    WRITES,
     BadRequestError,
     ExceptionCode,
     Request,
@@ -31,7 +32,10 @@ from .statistics import Statistics
 _LOGGER = logging.getLogger(__name__)
 
 STAND_INS: Final = frozenset({BROADCAST, 255})
-"""Unit ids with which clients of Modbus TCP mean whoever is there."""
+"""Unit ids with which clients of Modbus TCP that read mean whoever is there."""
+
+_WRITES: Final = frozenset(bytes((function,)) for function in WRITES)
+"""These mean all units at once, if they go to unit 0: such is not passed on."""
 
 MOST_WRITES: Final = 4
 """Writes of one client that wait; more are told that the bus is busy."""
@@ -130,8 +134,8 @@ class Gateway:
 
     @property
     def gap(self) -> float:
-        """Seconds that the bus is left alone between two messages now."""
-        return self._bus.gap.seconds
+        """Seconds between two messages to the same unit now, of that which takes the longest."""
+        return self._bus.gap
 
     @property
     def units_silent(self) -> frozenset[int]:
@@ -170,7 +174,7 @@ class Gateway:
         client.requests += 1
         if self.recorder is not None:
             self.recorder.request(client, unit, pdu)
-        if unit in STAND_INS and len(self._bus.units) == 1:
+        if unit in STAND_INS and len(self._bus.units) == 1 and pdu[:1] not in _WRITES:
             unit = next(iter(self._bus.units))
         kept = self._cache.answer(unit, pdu, monotonic())
         if kept is not None:

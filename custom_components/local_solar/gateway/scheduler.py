@@ -1,13 +1,18 @@
 """Whose turn it is on the bus: one request at a time, fair to all clients.
 
-Each client has a line of its own; the lines take turns, and the dongle's comes first. Who
-asks for registers that another client's request is about to bring waits for that one.
+Each client has a line of its own, and the next turn is that of the line which has had the
+least of the bus's time: who asks a slow unit gets as much of it as the others, not as many
+answers. The dongle's line comes first. Who asks for registers that another client's request
+is about to bring waits for that one.
 """
 
 from asyncio import Event, TimerHandle, get_running_loop
 from collections import deque
 from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
 import logging
+from math import inf
 from time import monotonic
 from typing import Final
 
@@ -66,6 +71,22 @@ class Job:
         )
 
 
+class Line:
+    """What one client waits for."""
+
+    __slots__ = ("client", "had", "is_gone", "is_in_turn", "jobs")
+
+    def __init__(self, client: Client) -> None:
+        """Wait for nothing yet."""
+        self.client = client
+        self.jobs: deque[Job] = deque()
+        self.had = 0.0
+        """Seconds of the bus that it has had, as if it had always been there."""
+        self.is_in_turn = False
+        """Whether it waits for its turn, or has it."""
+        self.is_gone = False
+
+
 class Scheduler:
     """The lines of all clients, and the one who serves them."""
 
@@ -77,11 +98,14 @@ class Scheduler:
         self._cache = cache
         self._max_age = max_age
         self._statistics = statistics
-        self._lines: dict[Client, deque[Job]] = {}
-        self._turns: deque[Client] = deque()
-        """Clients that have something in their line, the next one first."""
-        self._first: deque[Client] = deque()
-        """The same of those who must not be kept waiting."""
+        self._lines: dict[Client, Line] = {}
+        self._turns: list[tuple[float, int, Line]] = []
+        """A heap of the lines in which somebody waits, by what they have had."""
+        self._first: deque[Line] = deque()
+        """Lines of those who must not be kept waiting."""
+        self._number = count()
+        self._had = 0.0
+        """What the line has had that was served last."""
         self._queued: dict[tuple[int, int], dict[Request, Job]] = {}
         """Jobs that have not begun, by unit and function."""
         self._running: Job | None = None
@@ -120,22 +144,33 @@ class Scheduler:
             job = queued[request] = Job(request)
         job.waiters.append(waiter)
         # It stands in this client's line too: nobody waits longer for having company.
-        line = self._lines.setdefault(waiter.client, deque())
-        if not line:
-            turns = self._first if waiter.client.is_dongle else self._turns
-            turns.append(waiter.client)
-        line.append(job)
+        line = self._lines.get(waiter.client)
+        if line is None:
+            line = self._lines[waiter.client] = Line(waiter.client)
+        line.jobs.append(job)
+        if not line.is_in_turn:
+            # Nobody saves turns up.
+            line.had = max(line.had, self._had)
+            self._put_in_turn(line)
         self._work.set()
+
+    def _put_in_turn(self, line: Line) -> None:
+        line.is_in_turn = True
+        if line.client.is_dongle:
+            self._first.append(line)
+        else:
+            heappush(self._turns, (line.had, next(self._number), line))
 
     def leave(self, client: Client) -> None:
         """Forget a client and what it waits for."""
-        for job in self._lines.pop(client, ()):
+        if (line := self._lines.pop(client, None)) is None:
+            return
+        line.is_gone = True
+        for job in line.jobs:
             job.waiters = [each for each in job.waiters if each.client is not client]
             if not job.waiters and job.started is None:
                 self._retire(job)
-        for turns in (self._first, self._turns):
-            if client in turns:
-                turns.remove(client)
+        line.jobs.clear()
 
     def forget(self, unit: int) -> None:
         """Hand out nothing any more that was read of a unit until now."""
@@ -156,51 +191,65 @@ class Scheduler:
     async def async_run(self) -> None:
         """Serve all lines until cancelled."""
         while True:
-            job = self._next()
-            if job is None:
+            if (turn := self._next()) is None:
                 self._work.clear()
                 await self._work.wait()
                 continue
+            line, job = turn
+            started = monotonic()
             try:
                 await self._perform(job)
             except Exception:  # all the others would wait for ever
                 _LOGGER.exception("Unexpected error at %s", job.request)
+            line.had += monotonic() - started
+            self._go_on_with(line)
 
-    def _next(self) -> Job | None:
-        """Return what is to be done now, ``None`` if there is nothing."""
+    def _next(self) -> tuple[Line, Job] | None:
+        """Return whose turn it is and what is to be done, ``None`` if there is nothing."""
         now = monotonic()
-        soonest: float | None = None
-        for turns in (self._first, self._turns):
-            for _ in range(len(turns)):
-                client = turns.popleft()
-                line = self._lines[client]
-                job, sure_at = self._first_ready(line, now)
-                if line:
-                    turns.append(client)
-                if job is not None:
-                    return job
-                if sure_at is not None:
-                    soonest = sure_at if soonest is None else min(soonest, sure_at)
-        if soonest is not None:
+        soonest = inf
+        not_ready: list[Line] = []
+        found: tuple[Line, Job] | None = None
+        while found is None and (self._first or self._turns):
+            line = self._first.popleft() if self._first else heappop(self._turns)[2]
+            job, ready_at = self._first_ready(line.jobs, now)
+            if job is not None:
+                found = line, job
+            elif line.jobs:
+                not_ready.append(line)
+                soonest = min(soonest, ready_at)
+            else:
+                line.is_in_turn = False
+        for line in not_ready:
+            self._put_in_turn(line)
+        if found is None and not_ready:
             self._wake_at(soonest)
-        return None
+        elif found is not None and not found[0].client.is_dongle:
+            self._had = found[0].had
+        return found
 
-    def _first_ready(
-        self, line: deque[Job], now: float
-    ) -> tuple[Job | None, float | None]:
-        """Take the first job out of a line whose answer would surely be its own.
+    def _go_on_with(self, line: Line) -> None:
+        """Let a line that was served wait for its next turn, if it needs one."""
+        if line.jobs and not line.is_gone:
+            self._put_in_turn(line)
+        else:
+            line.is_in_turn = False
+
+    def _first_ready(self, jobs: deque[Job], now: float) -> tuple[Job | None, float]:
+        """Take the first job out of a line that may be done now.
 
         If there is none, return when there will be one.
         """
-        soonest: float | None = None
-        for _ in range(len(line)):
-            job = line.popleft()
+        while jobs and (jobs[0].started is not None or not jobs[0].waiters):
+            jobs.popleft()
+        soonest = inf
+        for place, job in enumerate(jobs):
             if job.started is not None or not job.waiters:
                 continue
-            if (sure_at := self._bus.sure_at(job.request, now)) <= now:
-                return job, None
-            line.append(job)
-            soonest = sure_at if soonest is None else min(soonest, sure_at)
+            if (ready_at := self._bus.ready_at(job.request, now)) <= now:
+                del jobs[place]
+                return job, now
+            soonest = min(soonest, ready_at)
         return None, soonest
 
     def _wake_at(self, when: float) -> None:
