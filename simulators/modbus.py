@@ -2,14 +2,11 @@
 
 pymodbus listens, frames, checks and codes; the client under test uses another library.
 An answer is made when its request comes and may leave later, with the transaction id it
-belongs to, however many requests come meanwhile. The line carries one frame at a time; a
-unit that takes its time (``delay``) does not hold it meanwhile, so that other units answer
-before it, but its own next answer waits. What would collide comes one after the other.
+belongs to, however many requests come meanwhile.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 import json
@@ -25,6 +22,7 @@ from pymodbus.pdu import ExceptionResponse, ModbusPDU
 from .errors import SimulatorError
 from .faults import Fault, FaultKind, as_fault
 from .listeners import Connection, PtyListener, TcpListener
+from .outlet import Answer, Outlet
 from .requests import (
     GATEWAY_NO_ANSWER,
     WRITES,
@@ -37,29 +35,6 @@ from .requests import (
 from .wire import SerialLine
 
 _BROADCAST: Final = 0
-_ORDER: Final = 1e-6
-"""Seconds between answers that leave together, so that they leave in order."""
-
-
-@dataclass(slots=True)
-class _Slow:
-    """A unit that has answers to give which are late."""
-
-    answers: int = 0
-    until: float = 0.0
-    """When it will have given them, as a time of the loop."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
-    """What leaves for a client: bytes, or nothing at all, and perhaps the connection."""
-
-    connection: Connection
-    request: Request
-    packet: bytes
-    hang_up: bool
-    seconds: float
-    """How long the line takes for it."""
 
 
 class UnknownUnit(StrEnum):
@@ -105,17 +80,13 @@ class ModbusSimulator:
 
         """
         self.devices: Final = dict(devices)
-        self.wire = wire
         self.unknown_unit = unknown_unit
         self.requests: list[Request] = []
         self._record = record
         self._random = Random(seed)
         self._faults = [as_fault(fault) for fault in faults]
         self._listeners: list[TcpListener | PtyListener] = []
-        self._free_at = 0.0
-        self._slow: dict[int, _Slow] = {}
-        self._leaving: set[asyncio.TimerHandle] = set()
-        self._pending: set[asyncio.TimerHandle] = set()
+        self._outlet = Outlet(wire)
         self._capture_path = capture
         self._capture: TextIO | None = None
         self._open_capture()
@@ -141,6 +112,15 @@ class ModbusSimulator:
     @faults.setter
     def faults(self, faults: Iterable[Fault | str]) -> None:
         self._faults = [as_fault(fault) for fault in faults]
+
+    @property
+    def wire(self) -> SerialLine | None:
+        """The line whose pace answers keep to."""
+        return self._outlet.wire
+
+    @wire.setter
+    def wire(self, wire: SerialLine | None) -> None:
+        self._outlet.wire = wire
 
     @property
     def overlaps(self) -> int:
@@ -200,12 +180,7 @@ class ModbusSimulator:
 
         So are writes that have not taken effect yet.
         """
-        for handle in self._leaving | self._pending:
-            handle.cancel()
-        self._leaving.clear()
-        self._pending.clear()
-        self._slow.clear()
-        self._free_at = 0.0
+        self._outlet.stop()
         for listener in self._listeners:
             server = listener.transport
             if isinstance(listener, TcpListener):
@@ -240,7 +215,7 @@ class ModbusSimulator:
             unit=unit,
             now=now,
         )
-        request.overlapped = now < self._free_at or bool(self._slow)
+        request.overlapped = self._outlet.is_busy(now)
         reply: ModbusPDU | None = None
         struck: list[Fault] = []
         later = partial(self._later, connection.loop)
@@ -323,73 +298,13 @@ class ModbusSimulator:
         if struck:
             request.fault = "+".join(fault.kind for fault in struck)
         connection.previous = sound or connection.previous
-        asked = told = 0.0
-        if self.wire is not None:
-            octets = len(packet) if connection.rtu else max(0, len(packet) - 4)
-            asked, told = self.wire.frame(request_octets), self.wire.frame(octets)
-        made = _Answer(
-            connection=connection,
-            request=request,
-            packet=packet,
-            hang_up=hang_up,
-            seconds=told,
+        self._outlet.send(
+            Answer(
+                connection=connection, request=request, packet=packet, hang_up=hang_up
+            ),
+            request_octets,
+            late,
         )
-        heard = max(request.received, self._free_at) + asked
-        if late or request.unit in self._slow:
-            self._free_at = heard
-            self._hold_back(made, heard, late)
-        else:
-            self._leave(made, heard)
-
-    def _hold_back(self, made: _Answer, heard: float, late: float) -> None:
-        """Let a unit think about a request it has heard, while the line is free."""
-        unit = made.request.unit
-        slow = self._slow.setdefault(unit, _Slow())
-        due = max(heard, slow.until + _ORDER) + late
-        slow.answers += 1
-        slow.until = due + made.seconds
-
-        def speak() -> None:
-            slow.answers -= 1
-            if not slow.answers:
-                del self._slow[unit]
-            self._leave(made, max(due, self._free_at))
-
-        if made.packet:
-            made.request.answered = slow.until
-        _call_at(made.connection.loop, due, speak, self._pending)
-
-    def _leave(self, made: _Answer, begins: float) -> None:
-        """Put an answer on the line from a time on, or later if others leave then."""
-        leaves = begins + made.seconds
-        if self._leaving:
-            leaves = max(leaves, self._free_at + _ORDER)
-        self._free_at = leaves
-        connection, packet = made.connection, made.packet
-        if made.hang_up:
-            self._at(connection.loop, leaves, connection.hang_up)
-        if not packet:
-            return
-        made.request.answered = leaves
-        if self.wire is None or not self.wire.burst or not connection.rtu:
-            self._at(connection.loop, leaves, lambda: connection.transmit(packet))
-            return
-        for moment, piece in self.wire.pieces(packet):
-            connection.delivered = max(leaves + moment, connection.delivered + _ORDER)
-            self._at(
-                connection.loop,
-                connection.delivered,
-                partial(connection.transmit, piece),
-            )
-
-    def _at(
-        self, loop: asyncio.AbstractEventLoop, when: float, action: Callable[[], None]
-    ) -> None:
-        """Do something at a time of the loop: now, if that has come."""
-        if when <= loop.time() and not self._leaving:
-            action()
-            return
-        _call_at(loop, when, action, self._leaving)
 
     def _later(
         self,
@@ -398,7 +313,7 @@ class ModbusSimulator:
         action: Callable[[], None],
     ) -> None:
         """Do something after so many seconds, unless the simulator stops before."""
-        _call_at(loop, loop.time() + seconds, action, self._pending)
+        self._outlet.call_later(loop, seconds, action)
 
     # --- capture ---
 
@@ -415,19 +330,3 @@ class ModbusSimulator:
     def _write_capture(self, request: Request) -> None:
         if self._capture is not None:
             self._capture.write(json.dumps(request.as_record()) + "\n")
-
-
-def _call_at(
-    loop: asyncio.AbstractEventLoop,
-    when: float,
-    action: Callable[[], None],
-    handles: set[asyncio.TimerHandle],
-) -> None:
-    """Do something at a time of the loop; until then its timer is among ``handles``."""
-
-    def act() -> None:
-        handles.discard(handle)
-        action()
-
-    handle = loop.call_at(when, act)
-    handles.add(handle)

@@ -89,18 +89,20 @@ def _count(text: str) -> int:
 async def run(options: argparse.Namespace) -> None:
     """Ask until stopped. Raises ``SimulatorError`` on bad input or if nobody is there."""
     tally = Tally()
-    line = await _open(options)
-    asking = asyncio.create_task(_ask(options, line, tally))
     stopping = asyncio.create_task(serve(options.duration))
+    # From the line on that says that it is ready it can be stopped.
+    await asyncio.sleep(0)
+    tasks = {stopping}
     try:
-        await asyncio.wait((asking, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if asking.done():
-            await asking
+        tasks.add(asyncio.create_task(_ask(options, await _open(options), tally)))
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (asking, stopping):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(asking, stopping, return_exceptions=True)
-        print(tally, flush=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+    print(tally, flush=True)
+    for task in done:
+        task.result()
 
 
 async def _open(options: argparse.Namespace) -> Line:
