@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from custom_components.local_solar import quantities  # noqa: E402
 from custom_components.local_solar.event import CLEARED  # noqa: E402
+from custom_components.local_solar.gateway.devices import every_point as gateway_points  # noqa: E402
 from custom_components.local_solar.growatt.alarms import AlarmKind, slug_texts  # noqa: E402
 from custom_components.local_solar.growatt.datalogger.devices import (  # noqa: E402
     every_point as datalogger_points,
@@ -72,6 +73,7 @@ ICONS: Final[Mapping[Quantity, str]] = {
     Quantity.RESISTANCE: "mdi:omega",
     Quantity.CAPACITY: "mdi:battery-heart-variant",
     Quantity.COUNT: "mdi:counter",
+    Quantity.RATE: "mdi:speedometer",
     Quantity.STATE: "mdi:state-machine",
     Quantity.FAULT: "mdi:alert-circle-outline",
     Quantity.CODE: "mdi:identifier",
@@ -112,7 +114,12 @@ def points() -> Iterator[Point]:
         if row.point.visibility is not Visibility.RAW:
             yield row.point
     yield from (CONNECTED, PROBLEM, ALARMS, SYNC_CLOCK, COMMANDED_UNTIL)
-    for point in (*datalogger_points(), *every_point(), *outback_points()):
+    for point in (
+        *datalogger_points(),
+        *gateway_points(),
+        *every_point(),
+        *outback_points(),
+    ):
         if point.visibility is not Visibility.RAW:
             yield point
 

@@ -87,6 +87,8 @@ ARGUMENTS: Mapping[str, Mapping[str, object]] = {
     "control_battery": {"power": 50, "duration": 30, "confirm": True},
     "release_battery": {"confirm": True},
     "import_energy_history": {},
+    "start_capture": {"max_size": 10},
+    "stop_capture": {},
 }
 WITHOUT_DEVICE = {"list_dataloggers"}
 """Actions that are about all devices there are; tested with what they are about."""
@@ -99,6 +101,8 @@ WRITING = sorted(
         "list_devices",
         "release_battery",
         "import_energy_history",
+        "start_capture",
+        "stop_capture",
     }
 )
 """Actions that need writing to be switched on. Who commanded a battery may always release it."""
@@ -446,6 +450,18 @@ async def test_registers_are_read_while_writing_is_switched_off(
         hass, "read_register", device_of(hass, entry), register="active_power_limit"
     )
     assert response["value"] == 100
+
+
+@pytest.mark.parametrize("action", ["start_capture", "stop_capture"])
+async def test_only_gateways_record_what_clients_say(
+    hass: HomeAssistant, unit: Writable, device: dr.DeviceEntry, action: str
+) -> None:
+    unit.taken_requests()
+    err = await refused(act(hass, action, device, **ARGUMENTS[action]))
+    assert isinstance(err, ServiceValidationError)
+    assert err.translation_key == "not_a_gateway"
+    assert "MIN 6000TL-XH" in str(err)
+    assert unit.taken_requests() == 0
 
 
 @pytest.mark.parametrize("action", ARGUMENTS)

@@ -45,6 +45,7 @@ from custom_components.local_solar.const import (
     WRITE_CONFIRM,
 )
 from custom_components.local_solar.coordinators.outback import ERROR_TEXTS
+from custom_components.local_solar.gateway.devices import every_point as gateway_points
 from custom_components.local_solar.growatt.datalogger.devices import (
     every_point as datalogger_points,
 )
@@ -437,6 +438,7 @@ def points() -> list[Point]:
             *every_point(),
             *outback_points(),
             *datalogger_points(),
+            *gateway_points(),
         )
         if point.visibility is not Visibility.RAW
     ]

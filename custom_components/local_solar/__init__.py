@@ -29,6 +29,7 @@ from .const import (
     CONF_KIND,
     DOMAIN,
     KIND_DATALOGGER,
+    KIND_GATEWAY,
     KIND_GROWATT,
     KIND_HOYMILES,
     KIND_OUTBACK,
@@ -36,6 +37,8 @@ from .const import (
 from .coordinators.base import LocalSolarConfigEntry, LocalSolarCoordinator
 from .coordinators.datalogger import DataloggerCoordinator
 from .coordinators.datalogger_issues import forget_issues
+from .coordinators.gateway import GatewayCoordinator
+from .coordinators.gateway_listeners import forget_listener_issues
 from .coordinators.growatt import GrowattCoordinator
 from .coordinators.hoymiles import HoymilesCoordinator, silent_dtu_issue
 from .coordinators.outback import OutBackCoordinator
@@ -64,6 +67,7 @@ COORDINATORS: Final[
 ] = {
     KIND_GROWATT: GrowattCoordinator,
     KIND_DATALOGGER: DataloggerCoordinator,
+    KIND_GATEWAY: GatewayCoordinator,
     KIND_HOYMILES: HoymilesCoordinator,
     KIND_OUTBACK: OutBackCoordinator,
 }
@@ -107,6 +111,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: LocalSolarConfigEntry) 
     for issue in (wrong_device_issue(entry), silent_dtu_issue(entry)):
         ir.async_delete_issue(hass, DOMAIN, issue)
     forget_issues(hass, entry)
+    forget_listener_issues(hass, entry)
     await ledger_store(hass, entry).async_remove()
 
 

@@ -24,6 +24,9 @@ TO_REDACT: Final = frozenset(
         "inverter_serial",
         "allowed_dataloggers",
         "meters",
+        "dongle_device",
+        "peers",
+        "writers",
     }
 )
 
@@ -37,7 +40,7 @@ async def async_get_config_entry_diagnostics(
     """Return the diagnostics of an entry; of one that is not set up, why that is so."""
     about_entry = {
         "data": async_redact_data(entry.data, TO_REDACT),
-        "options": dict(entry.options),
+        "options": async_redact_data(entry.options, TO_REDACT),
     }
     if entry.state is not ConfigEntryState.LOADED:
         reason = entry.reason or ""

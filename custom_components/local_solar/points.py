@@ -197,6 +197,8 @@ class Quantity(StrEnum):
     CAPACITY = auto()
     DURATION = auto()
     COUNT = auto()
+    RATE = auto()
+    """How often something happens."""
     STATE = auto()
     """One of the point's options."""
     FAULT = auto()
@@ -219,6 +221,8 @@ class Quantity(StrEnum):
     """True when something is wrong."""
     CONNECTIVITY = auto()
     """True while the device answers."""
+    RUNNING = auto()
+    """True while something goes on that was started."""
     ALARMS = auto()
     """The faults and warnings there are now; shown as events when they come and go."""
     OCCURRENCES = auto()

@@ -86,6 +86,7 @@ PRESENTATIONS: Final[Mapping[Quantity, Presentation]] = {
         device_class=SensorDeviceClass.DURATION, diagnostic=True
     ),
     Quantity.COUNT: Presentation(state_class=_MEASUREMENT, diagnostic=True),
+    Quantity.RATE: Presentation(state_class=_MEASUREMENT, precision=1, diagnostic=True),
     Quantity.STATE: Presentation(device_class=SensorDeviceClass.ENUM),
     Quantity.FAULT: Presentation(device_class=SensorDeviceClass.ENUM, diagnostic=True),
     Quantity.CODE: Presentation(diagnostic=True),
@@ -106,6 +107,11 @@ PRESENTATIONS: Final[Mapping[Quantity, Presentation]] = {
     Quantity.CONNECTIVITY: Presentation(
         platform=Platform.BINARY_SENSOR,
         binary_class=BinarySensorDeviceClass.CONNECTIVITY,
+        diagnostic=True,
+    ),
+    Quantity.RUNNING: Presentation(
+        platform=Platform.BINARY_SENSOR,
+        binary_class=BinarySensorDeviceClass.RUNNING,
         diagnostic=True,
     ),
     Quantity.ALARMS: Presentation(platform=Platform.EVENT),

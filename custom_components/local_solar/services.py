@@ -4,7 +4,7 @@ Only administrators may call them; automations that nobody started may, too.
 """
 
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import time
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ from homeassistant.util import dt as dt_util
 from .battery_control import BatteryControl
 from .const import CONF_KIND, DOMAIN
 from .coordinators.base import LocalSolarCoordinator
+from .coordinators.gateway import GatewayCoordinator
 from .datalogger_list import listed_dataloggers
 from .dataset_files import async_write_dataset
 from .energy_history_import import async_import_energy_history
@@ -68,12 +69,17 @@ ATTR_MODE: Final = "mode"
 ATTR_GRID_CHARGE: Final = "grid_charge"
 ATTR_POWER: Final = "power"
 ATTR_DURATION: Final = "duration"
+ATTR_MAX_SIZE: Final = "max_size"
 
 MAX_WORDS: Final = 125
 """The most registers that one message can bring."""
 
 MAX_MINUTES: Final = 24 * 60
 """The longest command to a battery. There is none without end."""
+
+MEGABYTE: Final = 1_000_000
+MAX_MEGABYTES: Final = 1000
+"""The most that a capture may take of the disk: 50 MB are a day of a busy bus."""
 
 _DEVICE: Final = {probatio.Required(ATTR_DEVICE_ID): cv.string}
 
@@ -154,6 +160,14 @@ RELEASE_BATTERY: Final = probatio.Schema(
 IMPORT_ENERGY_HISTORY: Final = probatio.Schema(
     {**_DEVICE, probatio.Optional(ATTR_CONFIRM, default=False): cv.boolean}
 )
+START_CAPTURE: Final = probatio.Schema(
+    {
+        **_DEVICE,
+        probatio.Optional(ATTR_MAX_SIZE, default=50): probatio.All(
+            _whole_number, probatio.Range(1, MAX_MEGABYTES)
+        ),
+    }
+)
 DEVICE: Final = probatio.Schema(_DEVICE)
 
 
@@ -209,6 +223,17 @@ class _Call:
                 translation_placeholders={"device": self.coordinator.name},
             )
         return control
+
+    @property
+    def gateway(self) -> GatewayCoordinator:
+        """The gateway. Raises ``ServiceValidationError`` if the device is something else."""
+        if not isinstance(self.coordinator, GatewayCoordinator):
+            raise ServiceValidationError(
+                translation_domain=DOMAIN,
+                translation_key="not_a_gateway",
+                translation_placeholders={"device": self.coordinator.name},
+            )
+        return self.coordinator
 
     def check_confirmed(self) -> None:
         """Raise ``ServiceValidationError`` unless the caller has confirmed."""
@@ -498,6 +523,23 @@ async def async_release_battery(call: ServiceCall) -> ServiceResponse:
     return result_response(written) if call.return_response else None
 
 
+async def async_start_capture(call: ServiceCall) -> ServiceResponse:
+    """Record what the clients of a gateway say, from now on."""
+    gateway = _Call.of(call).gateway
+    path = await gateway.captures.async_start(call.data[ATTR_MAX_SIZE] * MEGABYTE)
+    gateway.show_capture()
+    return {"path": path} if call.return_response else None
+
+
+async def async_stop_capture(call: ServiceCall) -> ServiceResponse:
+    """End that, and say what there is."""
+    gateway = _Call.of(call).gateway
+    captured = await gateway.captures.async_stop()
+    gateway.show_capture()
+    response: dict[str, Any] = asdict(captured)
+    return response if call.return_response else None
+
+
 type _Handler = Callable[[ServiceCall], Coroutine[Any, Any, ServiceResponse | None]]
 
 ACTIONS: Final[Mapping[str, tuple[_Handler, probatio.Schema, SupportsResponse]]] = {
@@ -529,6 +571,8 @@ ACTIONS: Final[Mapping[str, tuple[_Handler, probatio.Schema, SupportsResponse]]]
         IMPORT_ENERGY_HISTORY,
         SupportsResponse.ONLY,
     ),
+    "start_capture": (async_start_capture, START_CAPTURE, SupportsResponse.OPTIONAL),
+    "stop_capture": (async_stop_capture, DEVICE, SupportsResponse.OPTIONAL),
 }
 """Name -> what it does, what it takes, whether it answers."""
 
