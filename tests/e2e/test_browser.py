@@ -60,6 +60,11 @@ SPH = "Growatt SPH 3000-6000TL BL-UP (5000 VA)"
 SPH_BATTERY = "Growatt battery"
 METER = "Growatt meter"
 
+(SHARED,) = FAMILIES["gateway"]
+SHARE = "Share a bus with other programs (gateway)"
+KNOWN_LINK = "A link that Local Solar uses already"
+BUS_GATEWAY = "Local Solar Modbus gateway"
+
 KEPT = os.environ.get("LOCAL_SOLAR_SCREENSHOTS")
 
 
@@ -386,6 +391,31 @@ def test_a_stick_and_what_is_behind_it_appear_by_themselves(
     page.wait_until(
         lambda: re.fullmatch(r"[\d,]+ W", page.value_of("PV power")), "no power"
     )
+
+
+def test_a_bus_is_shared_and_the_gateway_shows_who_uses_it(
+    page: Page, house: House, runner: asyncio.Runner, hybrid: list[str]
+) -> None:
+    page.open("/config/integrations/dashboard")
+    page.click("Add integration")
+    page.fill("Search for a brand name", "Local Solar")
+    page.click("Local Solar", last=True)
+    page.click(SHARE)
+    page.wait_for("Which bus is shared?")
+    page.take_picture("gateway-menu")
+    page.click(KNOWN_LINK)
+    page.wait_for("Share a link that is known", "Submit")
+    page.click("Submit")
+    page.wait_for("How others reach the gateway", seconds=40)
+    (form,) = SHARED.further
+    port = house.simulators[form.simulator].addresses[form.listener].port
+    page.fill("Port for Modbus TCP", str(port))
+    page.take_picture("gateway-config-flow")
+    assert f"Modbus gateway ({house.address_of(SHARED)})" in _finish(page)
+    page.open(f"/config/devices/device/{runner.run(_device_id(house, BUS_GATEWAY))}")
+    page.wait_for("Device info", "Clients", "Bus load", "Blocked writes", "Connected")
+    page.wait_until(lambda: page.value_of("Clients") == "1", "nobody is served", 60)
+    page.take_picture("gateway-device-page")
 
 
 def test_home_assistant_complains_of_nothing_but_the_pending_change(

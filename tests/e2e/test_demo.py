@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 import subprocess
 
+from pymodbus.client import AsyncModbusTcpClient
 import pytest
 
 from demo import energy
@@ -15,12 +16,16 @@ from demo.client import Entry
 from demo.families import DOMAIN, FAMILIES, add
 from demo.house import House
 from demo.process import ROOT
-from demo.simulators import ANY_PORT, Simulator, running_simulator
+from demo.simulators import ANY_PORT, OUTSIDER, Address, Simulator, running_simulator
 from demo.waiting import together, until
 
 from .conftest import PYTHON, allow_sockets
 
 pytestmark = pytest.mark.e2e
+
+POWER_LIMIT = 3
+"""Holding register of the active power limit, in per cent."""
+ILLEGAL_FUNCTION = 1
 
 HYBRID = "Growatt MIN 6000TL-XH"
 BATTERY = "Growatt ARK battery"
@@ -48,7 +53,8 @@ MONITOR = "OutBack FLEXnet DC port 5"
 BEHIND_MATE3 = {RADIAN, MONITOR} | CONTROLLERS
 ALWAYS_ON = {MATE3} | BEHIND_MATE3
 """What is not silent at night."""
-NOT_SILENT = ALWAYS_ON | {LISTENER, LOGGER}
+GATEWAY = "Local Solar Modbus gateway"
+NOT_SILENT = ALWAYS_ON | {LISTENER, LOGGER, GATEWAY}
 """Of these Home Assistant tells something also while nobody answers."""
 
 DEVICES = {
@@ -65,6 +71,7 @@ DEVICES = {
     MATE3,
     *BEHIND_STICK,
     *BEHIND_MATE3,
+    GATEWAY,
 }
 ENTRIES = {HYBRID, PV_INVERTER, LISTENER, MICROINVERTER, STICK, MATE3}
 
@@ -200,10 +207,39 @@ def test_a_mate3_shows_all_that_is_behind_it(checked: list[Reading]) -> None:
     assert float(monitor["battery_charge_energy_today"]) > 1
 
 
+def test_others_read_through_the_gateway_while_home_assistant_polls(
+    runner: asyncio.Runner, furnished: House, checked: list[Reading]
+) -> None:
+    gateway = _values(checked, GATEWAY)
+    assert gateway["connected"] == "on"
+    assert gateway["clients"] == "1"
+    assert float(gateway["requests_per_second"]) > 0
+    assert (gateway["errors"], gateway["blocked_writes"]) == ("0", "0")
+    (addition,) = FAMILIES["gateway"]
+    address = furnished.simulators[OUTSIDER].addresses[addition.further[0].listener]
+    limit, refused = runner.run(_ask_gateway(address))
+    assert str(limit) == _values(checked, HYBRID)["active_power_limit"]
+    assert refused == ILLEGAL_FUNCTION
+
+
+async def _ask_gateway(address: Address) -> tuple[int, int]:
+    """Return the hybrid's power limit, and how its change is refused."""
+    client = AsyncModbusTcpClient(address.host, port=address.port)
+    assert await client.connect()
+    try:
+        answer = await client.read_holding_registers(POWER_LIMIT, count=1, device_id=1)
+        denied = await client.write_register(POWER_LIMIT, 50, device_id=1)
+    finally:
+        client.close()
+    return answer.registers[0], denied.exception_code
+
+
 def test_entries_are_loaded(runner: asyncio.Runner, furnished: House) -> None:
     entries = _entries(runner, furnished)
+    (gateway,) = FAMILIES["gateway"]
+    titles = ENTRIES | {f"Modbus gateway ({furnished.address_of(gateway)})"}
     assert {entry.title: entry.state for entry in entries} == dict.fromkeys(
-        ENTRIES, "loaded"
+        titles, "loaded"
     )
 
 
