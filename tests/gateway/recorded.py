@@ -79,10 +79,12 @@ class _Answer:
 
 @dataclass(slots=True, kw_only=True)
 class Replay:
-    """Plays a recording. ``inverter`` is asked what the answers should be."""
+    """Plays a recording once. ``inverter`` is asked what the answers should be."""
 
     recorded: Recorded
     inverter: RecordedInverter
+    repeat: float = REPEAT
+    """Seconds of silence after which the dongle asks again."""
     result: Result = field(default_factory=Result)
 
     async def run(
@@ -106,7 +108,7 @@ class Replay:
         return self.result
 
     async def _play_dongle(self, line: Line, begun: float, speed: float) -> None:
-        dongle = SimulatedDongle(line, tally=self.result.dongle)
+        dongle = SimulatedDongle(line, repeat=self.repeat, tally=self.result.dongle)
         async with dongle.listening():
             for asked in self.recorded.dongle:
                 await _until(begun + asked.at / speed)
