@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusIOException
@@ -21,8 +22,11 @@ from simulators.dongle.steps import REPEAT, Step
 
 from .recording import DONGLE, READ_HOLDING, TABLES, Asked, Recorded, RecordedInverter
 
-PATIENCE = 5.0
+PATIENCE: Final = 5.0
 """Seconds that a client over TCP waits for an answer, whatever the speed."""
+
+NOBODY_ANSWERS: Final = (6, 10, 11)
+"""Exceptions of a gateway that has nothing to hand over."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,11 +38,14 @@ class Result:
     answered: int = 0
     """With words, or with the echo of a write."""
     refused: int = 0
-    """With an exception."""
+    """With an exception as devices give it."""
+    silent: int = 0
+    """With silence, or an exception that says so, while the inverter kept silent to just
+    this, as it did in the recording."""
+    given_up: int = 0
+    """With an exception that says that nobody answers, though the inverter was not silent."""
     dropped: int = 0
     """Without any answer, though the inverter was not silent."""
-    silent: int = 0
-    """Without any answer, while the inverter kept silent as it did in the recording."""
     wrong: int = 0
     """Answers with other words than the inverter's."""
     reconnects: int = 0
@@ -72,10 +79,12 @@ class _Answer:
 
 @dataclass(slots=True, kw_only=True)
 class Replay:
-    """Plays a recording. ``inverter`` is asked what the answers should be."""
+    """Plays a recording once. ``inverter`` is asked what the answers should be."""
 
     recorded: Recorded
     inverter: RecordedInverter
+    repeat: float = REPEAT
+    """Seconds of silence after which the dongle asks again."""
     result: Result = field(default_factory=Result)
 
     async def run(
@@ -84,8 +93,9 @@ class Replay:
         """Let all clients ask what they did, ``speed`` times as fast.
 
         The dongle speaks RTU through its line, the others Modbus TCP to ``tcp``. Nobody
-        asks anew before the answer is there or given up. Raises ``OSError`` if the line is
-        lost or nobody listens.
+        asks anew before the answer is there or given up. What the inverter does not answer
+        takes real time: beyond a speed of about 4 its silences follow so closely on one another
+        that it seems to be gone. Raises ``OSError`` if the line is lost or nobody listens.
         """
         loop = asyncio.get_running_loop()
         begun = loop.time()
@@ -98,7 +108,7 @@ class Replay:
         return self.result
 
     async def _play_dongle(self, line: Line, begun: float, speed: float) -> None:
-        dongle = SimulatedDongle(line, tally=self.result.dongle)
+        dongle = SimulatedDongle(line, repeat=self.repeat, tally=self.result.dongle)
         async with dongle.listening():
             for asked in self.recorded.dongle:
                 await _until(begun + asked.at / speed)
@@ -152,26 +162,31 @@ class Replay:
         result = self.result
         result.requests += 1
         problem = ""
-        if answer.exception is not None:
-            result.refused += 1
-            problem = f"exception {answer.exception}"
-        elif answer.words is not None:
+        if answer.words is not None:
             result.answered += 1
             if step.is_read and not self._is_right(step, answer.words):
                 result.wrong += 1
                 problem = "other words than the inverter's"
-        elif any(
-            silence.concerns(
-                step.function, step.address, step.word if step.is_read else 1
-            )
-            for silence in self.inverter.kept_silent[silences:]
-        ):
+        elif answer.exception not in (None, *NOBODY_ANSWERS):
+            result.refused += 1
+            problem = f"exception {answer.exception}"
+        elif self._was_silent(step, silences):
             result.silent += 1
-        else:
+        elif answer.exception is None:
             result.dropped += 1
             problem = "no answer"
+        else:
+            result.given_up += 1
+            problem = f"exception {answer.exception} though the inverter was not silent"
         if problem:
             result.problems.append(f"{who}: {step}: {problem}")
+
+    def _was_silent(self, step: Step, silences: int) -> bool:
+        count = step.word if step.is_read else 1
+        return any(
+            silence.concerns(step.function, step.address, count)
+            for silence in self.inverter.kept_silent[silences:]
+        )
 
     def _is_right(self, step: Step, words: tuple[int, ...]) -> bool:
         table = TABLES[step.function]
