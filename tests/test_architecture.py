@@ -219,6 +219,7 @@ def test_only_the_gate_calls_a_drivers_write() -> None:
         "battery_control": {"writing"},
         # Asks what asks the gate, for clients of a bus.
         "gateway.gateway": {"writer"},
+        "coordinators.gateway_writes": {"setting.writing"},
     }
     assert receivers("drivers") == {
         "writing": {"self._owner"},

@@ -234,7 +234,7 @@ async def test_refusal_and_silence_of_the_device_are_its_failures(
     events = async_capture_events(hass, EVENT_BLOCKED)
 
     def refuse() -> None:
-        raise IllegalDataValueError("illegal data value")
+        raise IllegalDataValueError
 
     unit.after_write = refuse
     assert exception_of(await client.write_register(ACTIVE_POWER, 70)) == FAILURE

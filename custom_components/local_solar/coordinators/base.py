@@ -13,6 +13,7 @@ from collections.abc import (
     Iterable,
     Iterator,
     Mapping,
+    Sequence,
 )
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -33,6 +34,7 @@ from ..battery_control import BatteryControl
 from ..const import CONF_WRITE_ACCESS, DOMAIN, LOGGER, WRITE_CONFIRM, WRITE_DISABLED
 from ..counters import CounterGuard
 from ..modbus.image import Space
+from ..modbus.register import Register
 from ..points import (
     CONNECTED,
     Device,
@@ -144,6 +146,10 @@ class LocalSolarCoordinator(DataUpdateCoordinator[Snapshot]):
     def is_to_change(self) -> bool:
         """Whether the owner has chosen since that the devices are to be taken for others."""
         return False
+
+    def rows_of(self, key: str) -> Sequence[Register]:
+        """Return the registers that a setting is written to, as far as they are its own."""
+        return ()
 
     def show_setting(self, key: str) -> None:
         """Show what was just read of a setting, without asking the device again."""

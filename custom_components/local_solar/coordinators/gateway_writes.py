@@ -7,19 +7,17 @@ compares, minds the budget of the memory, reads back and records.
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, override
+from typing import Final
 
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 
 from ..const import LOGGER
 from ..gateway.clients import Client
-from ..gateway.gateway import Writer, WriteRefusedError
+from ..gateway.gateway import WriteRefusedError
 from ..gateway.pdu import ExceptionCode, Request
 from ..gateway.policy import Refusal
-from ..growatt.settings import InverterSettings
 from ..growatt.time_slots import SlotCodec
 from ..modbus.errors import RegisterValueError
 from ..modbus.image import Space
@@ -37,6 +35,7 @@ from ..write_errors import (
 )
 from ..write_gate import Outcome
 from ..writing import Asker, Writing
+from .base import LocalSolarCoordinator
 from .gateway_blocked import BlockedWrites
 from .gateway_neighbours import loaded_on
 
@@ -75,7 +74,7 @@ class _Setting:
     row: Register
 
 
-class GatewayWriter(Writer):
+class GatewayWriter:
     """Carries out what clients of one gateway want to write."""
 
     def __init__(
@@ -86,12 +85,12 @@ class GatewayWriter(Writer):
         self._link = link
         self._blocked = blocked
 
-    @override
     def blocked(self, request: Request, client: Client, refusal: Refusal) -> None:
+        """Tell of a write that the policy does not let through."""
         self._blocked.tell(request, client, REASONS[refusal])
 
-    @override
     async def async_write(self, request: Request, client: Client) -> None:
+        """Write and read back. Raises ``WriteRefusedError``."""
         try:
             await self._async_write(request, client)
         except WriteRefusedError as err:
@@ -118,78 +117,62 @@ class GatewayWriter(Writer):
 
     def _find(self, request: Request) -> _Setting:
         """Return the setting that a client wants to write. Raises ``WriteRefusedError``."""
-        is_known = False
+        is_shut = False
         for entry in loaded_on(self._hass, self._link, request.unit):
-            coordinator = entry.runtime_data
-            for device, driver in coordinator.drivers().items():
-                if not isinstance(driver, InverterSettings):
-                    continue
-                is_known = True
-                if (writing := coordinator.writing) is None:
-                    continue
-                keys = [
-                    point.key
-                    for each in coordinator.devices
-                    for point in each.points
-                    if point.setting is not None
-                ]
-                return _Setting(
-                    writing=writing, device=device, row=row_of(driver, keys, request)
-                )
+            if (writing := entry.runtime_data.writing) is not None:
+                return setting_of(entry.runtime_data, writing, request)
+            is_shut = True
         raise WriteRefusedError(
             ExceptionCode.ILLEGAL_FUNCTION,
             f"writing is switched off in the options of the inverter at unit"
             f" {request.unit}"
-            if is_known
+            if is_shut
             else f"no inverter at unit {request.unit} is set up whose settings are known;"
             " add it over the same connection and switch on writing in its options",
         )
 
 
-def row_of(driver: InverterSettings, keys: list[str], request: Request) -> Register:
-    """Return the row whose words a request is for, all of them and no other.
+def setting_of(
+    coordinator: LocalSolarCoordinator, writing: Writing, request: Request
+) -> _Setting:
+    """Return the setting whose words a request is for, all of them and no other.
 
     Raises ``WriteRefusedError``.
     """
     first, end = request.address, request.address + request.length
 
     def is_touched(row: Register) -> bool:
-        return row.address < end and first < row.end
+        return row.space is Space.HOLDING and row.address < end and first < row.end
 
-    if any(map(is_touched, _rows(driver, BATTERY_COMMAND))):
+    if any(map(is_touched, coordinator.rows_of(BATTERY_COMMAND))):
         raise _not_there(
             f"{_place(request)} commands the battery, which nothing would end; use the"
             " action local_solar.control_battery"
         )
-    # What shows a part of a row is written as the whole row, which has a key of its own.
     touched = [
-        row
-        for key in keys
-        for row in _rows(driver, key)
-        if row.key == key
-        if is_touched(row)
+        _Setting(writing=writing, device=device.identity.id, row=row)
+        for device in coordinator.devices
+        for point in device.points
+        if point.setting is not None
+        for row in coordinator.rows_of(point.key)
+        # What shows a part of a row is written as the whole row, which has its own key.
+        if row.key == point.key and is_touched(row)
     ]
     if not touched:
         raise _not_there(f"{_place(request)} is not a setting")
     if len(touched) > 1:
-        names = ", ".join(row.key for row in touched[:NAMED])
+        names = ", ".join(setting.row.key for setting in touched[:NAMED])
         raise _not_there(
             f"{_place(request)} is more than one setting ({names}...); write each by"
             " itself, with the action local_solar.set_register if they share registers"
         )
-    (row,) = touched
+    (setting,) = touched
+    row = setting.row
     if (row.address, row.end) != (first, end):
         raise _not_there(
             f"{row.key} is holding {row.address}-{row.end - 1} as a whole; write all of it"
         )
-    return row
-
-
-def _rows(driver: InverterSettings, key: str) -> list[Register]:
-    """Return the rows of a setting, those that are written as a whole; none if it has none."""
-    with suppress(WriteError):
-        return [row for row in driver.rows(key) if row.space is Space.HOLDING]
-    return []
+    return setting
 
 
 def value_of(row: Register, request: Request) -> Value:

@@ -1,6 +1,6 @@
 """Polls one Growatt inverter over Home Assistant's shared Modbus connection."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -44,6 +44,7 @@ from ..growatt.profiles.profile import Part
 from ..growatt.settings import InverterSettings
 from ..modbus.image import Space
 from ..modbus.reader import is_silence
+from ..modbus.register import Register
 from ..modbus_link import REQUEST_TIMEOUT, ModbusLink, explain
 from ..points import PointId, Value
 from ..registers import RegisterDump, RegisterReading
@@ -258,6 +259,12 @@ class GrowattCoordinator(LocalSolarCoordinator):
     @override
     def is_to_change(self) -> bool:
         return self._profile_choice() != self._chosen
+
+    @override
+    def rows_of(self, key: str) -> Sequence[Register]:
+        with suppress(WriteError):
+            return self._settings.rows(key)
+        return ()
 
     @override
     def show_setting(self, key: str) -> None:
