@@ -70,9 +70,9 @@ class Served:
 
 async def _read(unit: ModbusUnit, block: Block) -> None:
     if block.function == READ_HOLDING:
-        await unit.read_holding_registers(block.address, block.count)
+        await unit.read_holding_registers(block.address, block.length)
     else:
-        await unit.read_input_registers(block.address, block.count)
+        await unit.read_input_registers(block.address, block.length)
 
 
 async def _loop(question: Answer) -> Answer:
