@@ -9,13 +9,19 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
+from typing import Final
 
+from .datalogger_asking import Peer
 from .gateway_faults import LATE, faults, gone, sweep
 from .gateway_instant import memory, mixed_reads, rates, same_blocks
 from .gateway_manners import manners
-from .gateway_stand import LINKS, Stand
+from .gateway_morning import morning
+from .gateway_stand import BAUD, LINKS, Stand, gateway_peer
 from .gateway_wire import connect_at_once, wire
 from .report import Metric, run
+
+WHOLE: Final = 10_000.0
+"""Seconds: more than the recording has."""
 
 type Part = Callable[[Stand], Iterable[Metric]]
 
@@ -35,21 +41,29 @@ def _after_each_other(*parts: Part) -> Part:
     return measure_all
 
 
+def _begin_morning(stand: Stand, seconds: float, speed: float) -> Peer:
+    process = stand.enter(gateway_peer("morning"))
+    return process.tell(do="run", seconds=seconds, speed=speed)
+
+
 def _quick(stand: Stand) -> Iterator[Metric]:
     yield from rates(stand, 2, 0.5)
     yield from connect_at_once(stand, "tcp", None)
+    played = _begin_morning(stand, 40.0, 3.0)
     yield from _together(
         stand,
         partial(wire, rounds={1: 20, 16: 1}, bare_seconds=4.0),
-        partial(same_blocks, seconds=6.0),
-        partial(faults, calm=4.0, beside=10.0),
-        partial(sweep, late=LATE[::2], seconds=15.0),
-        partial(gone, links=("rtu", "tcp"), seconds=4.0),
+        partial(same_blocks, seconds=5.0),
+        partial(faults, calm=3.0, beside=8.0),
+        partial(sweep, late=LATE[::2], seconds=14.0),
+        partial(gone, links=("rtu", "tcp"), seconds=3.0),
     )
+    yield from morning(played)
     yield from mixed_reads(stand, 20_000)
 
 
 def _full(stand: Stand) -> Iterator[Metric]:
+    played = _begin_morning(stand, WHOLE, 1.0)
     yield from rates(stand, 5, 2.0)
     yield from memory(stand)
     yield from connect_at_once(stand, "tcp", None)
@@ -58,8 +72,8 @@ def _full(stand: Stand) -> Iterator[Metric]:
         partial(wire, rounds={1: 100, 4: 25, 16: 10, 64: 3}, bare_seconds=20.0),
         partial(same_blocks, seconds=20.0),
         _after_each_other(
-            partial(connect_at_once, link="rtu", baud=9600),
-            partial(connect_at_once, link="pty", baud=9600),
+            partial(connect_at_once, link="rtu", baud=BAUD),
+            partial(connect_at_once, link="pty", baud=BAUD),
         ),
     )
     yield from _together(
@@ -72,6 +86,7 @@ def _full(stand: Stand) -> Iterator[Metric]:
         partial(gone, links=tuple(LINKS), seconds=120.0),
     )
     yield from mixed_reads(stand, 1_000_000)
+    yield from morning(played)
 
 
 def measure(quick: bool) -> Iterator[Metric]:

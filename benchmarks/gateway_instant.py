@@ -6,6 +6,7 @@ Who is compared takes turns in short rounds, so that what disturbs one disturbs 
 from collections.abc import Iterator, Sequence
 from random import Random
 from statistics import median
+import sys
 from time import monotonic, sleep
 from typing import Final, NamedTuple
 
@@ -46,9 +47,7 @@ class _Round(NamedTuple):
     cpu: float
 
 
-def _round(
-    stand: Stand, proxy: Proxy, plans: Sequence[Plan], seconds: float
-) -> _Round:
+def _round(stand: Stand, proxy: Proxy, plans: Sequence[Plan], seconds: float) -> _Round:
     clients = stand.clients(proxy, plans)
     sleep(_SETTLING)
     clients.reset()
@@ -101,7 +100,7 @@ def rates(stand: Stand, rounds: int, seconds: float) -> Iterator[Metric]:
     ]
     bare, ours, other, fresh, asked_same = zip(*turns, strict=True)
     yield Metric(
-        metric="instant, 64 clients, distinct reads: time / bare loop",
+        metric="instant, 64 clients, distinct: time / bare loop",
         value=median(b.rate / o.rate for b, o in zip(bare, ours, strict=True)),
         unit="x",
         reference=1,
@@ -132,7 +131,7 @@ def rates(stand: Stand, rounds: int, seconds: float) -> Iterator[Metric]:
         reference=median(o.p99 for o in other) * 1e3,
     )
     yield Metric(
-        metric="instant, 64 clients, fresh blocks: time / modbus-proxy",
+        metric="instant, 64 clients, fresh: time / modbus-proxy",
         value=median(a.rate / f.rate for a, f in zip(asked_same, fresh, strict=True)),
         unit="x",
         reference=1,
@@ -186,9 +185,7 @@ def same_blocks(stand: Stand, seconds: float) -> Iterator[Metric]:
         line = stand.line(link, stamps=True)
         proxy = stand.gateway(line) if link == "rtu" else stand.anchor(line)
         interval = 1.0 / len(SAME)
-        clients = stand.clients(
-            proxy, [SAME] * CLIENTS, interval=interval, stamps=True
-        )
+        clients = stand.clients(proxy, [SAME] * CLIENTS, interval=interval, stamps=True)
         found.append((line, clients))
     sleep(5.0)
     before = []
@@ -205,7 +202,7 @@ def same_blocks(stand: Stand, seconds: float) -> Iterator[Metric]:
         clients.stop()
     ours, other = reports
     yield Metric(
-        metric="64 clients poll 3 blocks a second: bus requests / answer",
+        metric="64 clients poll 3 blocks: bus requests / answer",
         value=asked[0] / max(1, ours["answers"]),
         unit="",
         reference=asked[1] / max(1, other["answers"]),
@@ -278,7 +275,7 @@ def mixed_reads(stand: Stand, least: int) -> Iterator[Metric]:
             clients.stop()
     known = proxy.report()
     for text in stand.ours.wrong:
-        print(f"wrong: {text}")
+        print(f"wrong: {text}", file=sys.stderr)
     yield Metric(
         metric="answers of all runs that were checked",
         value=stand.ours.answers,
@@ -286,7 +283,7 @@ def mixed_reads(stand: Stand, least: int) -> Iterator[Metric]:
         reference=least,
     )
     yield Metric(
-        metric="  that did not belong to their request, or were wrong",
+        metric="  wrong, or not those to their request",
         value=stand.ours.mismatches,
         unit="",
         reference=stand.anchors.mismatches,
@@ -300,8 +297,6 @@ def mixed_reads(stand: Stand, least: int) -> Iterator[Metric]:
     )
     yield Metric(
         metric="  of the last run from the cache, or joined",
-        value=100
-        * (known["from_cache"] + known["joined"])
-        / max(1, known["requests"]),
+        value=100 * (known["from_cache"] + known["joined"]) / max(1, known["requests"]),
         unit="%",
     )

@@ -4,8 +4,8 @@ They speak Modbus TCP, have one request under way each, and check every answer: 
 transaction id, unit, function, length and each word.
 """
 
-import asyncio
 from array import array
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -24,7 +24,7 @@ ROGUES: Final = {
     "garbage": "sends garbage",
     "half_frames": "sends half frames",
     "huge_length": "sends length 65535",
-    "pipelined": "sends 10,000 requests at once",
+    "pipelined": "pipelines 10,000",
     "never_read": "never reads",
     "vanish": "vanishes in mid-request",
 }
@@ -123,7 +123,7 @@ class Manners:
         for rogue, case in self._cases.items():
             anchor = anchors._cases.get(rogue)
             yield Metric(
-                metric=f"one {ROGUES[rogue]}: p99 of 8 others grows",
+                metric=f"one {ROGUES[rogue]}: p99 of others grows",
                 value=100 * case.worse,
                 unit="%",
                 reference=100 * anchor.worse if anchor else None,

@@ -18,6 +18,7 @@ ROLES: Final = {
     "load": "gateway_load",
     "gateway": "gateway_served",
     "rogue": "gateway_rogues",
+    "morning": "gateway_replayed",
 }
 """Modules of this folder with a function ``serve_ROLE``."""
 

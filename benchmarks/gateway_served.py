@@ -19,7 +19,6 @@ from custom_components.local_solar.gateway.gateway import Gateway
 from custom_components.local_solar.gateway.server import Limits, Server
 
 from .datalogger_asking import Answer, async_answer_questions
-from .datalogger_server import resident
 from .gateway_words import READ_HOLDING, Block
 
 HOST: Final = "127.0.0.1"
@@ -71,9 +70,9 @@ class Served:
 
 async def _read(unit: ModbusUnit, block: Block) -> None:
     if block.function == READ_HOLDING:
-        await unit.read_holding_registers(block.address, block.count)
+        await unit.read_holding_registers(block.address, block.length)
     else:
-        await unit.read_input_registers(block.address, block.count)
+        await unit.read_input_registers(block.address, block.length)
 
 
 async def _loop(question: Answer) -> Answer:
@@ -113,8 +112,6 @@ async def _serve() -> None:
                 return {"port": await served[name].start()}
             case "loop":
                 return await _loop(question)
-            case "memory":
-                return {"resident": resident()}
             case "profile":
                 if profile is None:
                     profile = cProfile.Profile()

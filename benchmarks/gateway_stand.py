@@ -60,9 +60,7 @@ def cpu_of(pid: int) -> float:
 
 def resident_of(pid: int) -> int:
     """Return how many bytes of memory a process takes."""
-    for line in (
-        Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    ):
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
     raise RuntimeError("the kernel does not tell")

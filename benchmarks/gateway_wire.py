@@ -8,6 +8,7 @@ whole rounds tell whether turns are fair.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from time import sleep
 from typing import Final
 
@@ -82,7 +83,7 @@ def jain(counts: Sequence[int]) -> float:
 def _adapted_at(log: Sequence[tuple[float, float]]) -> float | None:
     """Return when pauses had become short to stay, ``None`` if they have not."""
     kept = 0
-    for (_, left), (came, _) in zip(log, log[1:], strict=False):
+    for (_, left), (came, _) in pairwise(log):
         kept = kept + 1 if came - left <= _GAP_ADAPTED else 0
         if kept == _PROOFS:
             return came - _PROOFS * exchange(MOST_WORDS)
@@ -247,9 +248,8 @@ def connect_at_once(stand: Stand, link: str, baud: int | None) -> Iterator[Metri
     clients = stand.clients(proxy, plans[:64])
     sleep(bus + 1.0)
     report = clients.stop()
-    name = f"{LINKS[link]}, " + ("9600 baud" if baud else "instant")
     yield Metric(
-        metric=f"64 clients connect at once, {name}: all served",
+        metric=f"64 connect at once, {LINKS[link]}: all served",
         value=(report["last_first"] - clients.began) * 1000,
         unit="ms",
         reference=bus * 1000,

@@ -28,12 +28,12 @@ class Block(NamedTuple):
     unit: int
     function: int
     address: int
-    count: int
+    length: int
 
     @property
     def pdu(self) -> bytes:
         """What asks for it."""
-        return bytes((self.function,)) + (self.address << 16 | self.count).to_bytes(4)
+        return bytes((self.function,)) + (self.address << 16 | self.length).to_bytes(4)
 
 
 @cache
