@@ -15,7 +15,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
 
 from .common import Link
-from .gateway_helpers import HOST, client_of, device_of, poll, set_up, take_port
+from .gateway_helpers import HOST, client_of, device_of, poll, set_up, soon, take_port
 from .writing_helpers import act
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
@@ -63,6 +63,7 @@ async def test_download_is_complete_and_names_nothing(
     hass_client: ClientSessionGenerator,
     link: Link,
     snapshot: SnapshotAssertion,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with take_port() as taken:
         entry = await set_up(
@@ -71,6 +72,7 @@ async def test_download_is_complete_and_names_nothing(
             dongle_device="/dev/serial/by-id/usb-Secret_1234",
             options=OPTIONS,
         )
+        await soon(lambda: "The dongle is not answered" in caplog.text)
         async with client_of(entry) as client:
             await client.read_holding_registers(43)
             await client.read_holding_registers(200)

@@ -19,13 +19,24 @@ from custom_components.local_solar.coordinators.gateway_blocked import (
     MOST_TOLD,
     BlockedWrites,
 )
+from custom_components.local_solar.coordinators.gateway_writes import (
+    setting_of,
+    value_of,
+)
 from custom_components.local_solar.gateway.clients import Client, ClientKind
+from custom_components.local_solar.gateway.gateway import WriteRefusedError
 from custom_components.local_solar.gateway.pdu import Request
+from custom_components.local_solar.modbus.errors import RegisterValueError
 from custom_components.local_solar.writing import EVENT_WRITE
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr
 
-from .common import HOST as LINK_HOST, Network, set_up as set_up_inverter
+from .common import (
+    HOST as LINK_HOST,
+    Network,
+    coordinator_of as inverter_of,
+    set_up as set_up_inverter,
+)
 from .gateway_helpers import (
     HOST,
     WRITERS,
@@ -253,6 +264,57 @@ async def test_another_device_is_not_written_to(
     unit.set_serial_number("SNL0CE9999")
     assert exception_of(await client.write_register(ACTIVE_POWER, 70)) == FAILURE
     assert not unit.written
+
+
+def test_only_whole_settings_are_taken_from_all_that_could_be_written(
+    entry: MockConfigEntry,
+) -> None:
+    """Go through all places and lengths around all settings of a hybrid."""
+    coordinator = inverter_of(entry)
+    assert coordinator.writing is not None
+    rows = {
+        (row.address, row.words): row.key
+        for device in coordinator.devices
+        for point in device.points
+        if point.setting is not None
+        for row in coordinator.rows_of(point.key)
+        if row.key == point.key
+    }
+    assert len(rows) > 30
+    tried = {
+        (address, length)
+        for first, words in rows
+        for address in range(max(0, first - 2), first + words + 2)
+        for length in range(1, words + 3)
+    }
+    for address, length in sorted(tried):
+        request = Request(1, 16, address, length, (0,) * length)
+        if (address, length) in rows:
+            found = setting_of(coordinator, coordinator.writing, request)
+            assert found.row.key == rows[address, length]
+            continue
+        with pytest.raises(WriteRefusedError) as refusal:
+            setting_of(coordinator, coordinator.writing, request)
+        assert refusal.value.code == ILLEGAL_ADDRESS
+
+
+def test_words_are_taken_for_the_value_they_stand_for(entry: MockConfigEntry) -> None:
+    coordinator = inverter_of(entry)
+    checked = 0
+    for device in coordinator.devices:
+        for point in device.points:
+            for row in coordinator.rows_of(point.key) if point.setting else ():
+                if row.key != point.key or row.words != 1:
+                    continue
+                for word in (*range(300), 0x7FFF, 0x8000, 0xFFFF):
+                    try:
+                        value = value_of(row, Request(1, 6, row.address, 1, (word,)))
+                        words = row.encode(value)
+                    except WriteRefusedError, RegisterValueError:
+                        continue
+                    assert words == (word,), row.key
+                    checked += 1
+    assert checked > 1000
 
 
 # -- who may not ----------------------------------------------------------------------

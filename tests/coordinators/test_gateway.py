@@ -12,7 +12,9 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.local_solar.const import CONF_NEVER, DOMAIN
 from custom_components.local_solar.coordinators.gateway_listeners import (
     RTU_OVER_TCP,
+    TCP,
     TERMINALS,
+    Opened,
     listener_issue,
 )
 from custom_components.local_solar.growatt.models import Certainty
@@ -22,6 +24,7 @@ from homeassistant.config_entries import ConfigEntryDisabler, ConfigEntryState
 from homeassistant.const import EVENT_HOMEASSISTANT_STOP
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
+from simulators.growatt import GrowattSimulator
 from tests.common import (
     HOST as LINK_HOST,
     TL_XH,
@@ -49,6 +52,7 @@ from tests.gateway_helpers import (
     state_of,
     take_port,
 )
+from tests.outback_helpers import reached, set_up as set_up_mate3
 from tests.writing_helpers import issues, texts_of
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
@@ -173,6 +177,28 @@ async def test_taken_port_is_told_and_tried_again(
         assert not (await client.read_holding_registers(43, count=1)).isError()
 
 
+async def test_way_in_that_opens_while_the_entry_is_unloaded_is_closed_again(
+    hass: HomeAssistant, link: Link
+) -> None:
+    with take_port() as taken:
+        entry = await set_up(hass, port=taken.getsockname()[1])
+    listeners = coordinator_of(entry).listeners
+    (listener,) = listeners.listeners
+    really_open = listener.open
+
+    async def open_slowly() -> Opened:
+        opened = await really_open()
+        await listeners.async_close()
+        return opened
+
+    listener.open = open_slowly
+    await listeners.async_open()
+    assert not listener.is_open
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(HOST, entry.data["port"])
+    assert not issues(hass)
+
+
 async def test_address_of_another_computer_is_told(
     hass: HomeAssistant, link: Link
 ) -> None:
@@ -199,15 +225,19 @@ async def test_terminals_that_cannot_be_made_are_told(
 
 
 async def test_serial_port_that_is_not_there_is_told(
-    hass: HomeAssistant, link: Link, tmp_path: Path
+    hass: HomeAssistant,
+    link: Link,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     device = str(tmp_path / "ttyDongle")
     entry = await set_up(hass, dongle_device=device)
     # It is looked for in the background.
+    await soon(lambda: "The dongle is not answered" in caplog.text)
     await poll(hass, entry)
     (issue,) = issues(hass)
     assert texts_of(issue)["address"] == device
-    assert texts_of(issue)["listener"] == "dongle"
+    assert texts_of(issue)["listener"] == "Serial port of the stick"
 
 
 @pytest.mark.parametrize("how", ["unload", "remove"])
@@ -449,6 +479,22 @@ async def test_inverter_that_is_only_guessed_is_left_alone(
     assert await vpp_answer(entry) == 2
 
 
+async def test_other_makers_devices_with_an_entry_are_not_asked_as_if_inverters(
+    hass: HomeAssistant,
+) -> None:
+    async with reached() as there:
+        mate3 = await set_up_mate3(hass, there)
+        there.simulator.requests.clear()
+        entry = await set_up(hass, link=there.link)
+        assert not there.simulator.requests
+        assert await vpp_answer(entry) == 2
+        async with client_of(entry) as client:
+            answer = await client.read_holding_registers(40000, count=2)
+            assert answer.registers == [0x5375, 0x6E53]  # "SunS"
+        for each in (entry, mate3):
+            await hass.config_entries.async_unload(each.entry_id)
+
+
 async def test_entry_that_is_set_up_later_is_heeded(
     hass: HomeAssistant, link: Link
 ) -> None:
@@ -460,6 +506,29 @@ async def test_entry_that_is_set_up_later_is_heeded(
     await set_up_inverter(hass, unit)
     await poll(hass, entry)
     assert coordinator_of(entry).gateway.policy.never == {}
+
+
+async def test_registers_of_a_simulated_inverter_are_safe_from_all_ways_in(
+    hass: HomeAssistant,
+) -> None:
+    """The simulated one resets, and the real link asks it who it is."""
+    async with GrowattSimulator({1: SPF}) as simulator:
+        link = ModbusLink(host=HOST, port=await simulator.start_tcp())
+        entry = await set_up(hass, link=link, rtu_port=free_port())
+        for name, framer in (
+            (TCP, FramerType.SOCKET),
+            (RTU_OVER_TCP, FramerType.RTU),
+        ):
+            async with client_of(entry, name, framer) as client:
+                answer = await client.read_input_registers(30016, count=1)
+                assert exception_of(answer) == 2
+                answer = await client.read_holding_registers(43, count=1)
+                assert not answer.isError()
+        assert not [
+            request for request in simulator.requests if request.address >= 30000
+        ]
+        await hass.config_entries.async_unload(entry.entry_id)
+        await hass.async_block_till_done()
 
 
 # -- beside others on the link --------------------------------------------------------

@@ -582,24 +582,33 @@ async def test_without_a_door_nobody_writes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code"),
+    ("error", "code", "blocked"),
     [
         (
             WriteRefusedError(ExceptionCode.ILLEGAL_VALUE, "out of range"),
             ExceptionCode.ILLEGAL_VALUE,
+            1,
         ),
-        (RuntimeError("a fault of ours"), ExceptionCode.DEVICE_FAILURE),
+        # What the device did not do was not blocked.
+        (
+            WriteRefusedError(ExceptionCode.DEVICE_FAILURE, "it does not answer"),
+            ExceptionCode.DEVICE_FAILURE,
+            0,
+        ),
+        (RuntimeError("a fault of ours"), ExceptionCode.DEVICE_FAILURE, 0),
     ],
 )
 async def test_a_refused_write_is_answered_with_the_reason(
-    error: Exception, code: ExceptionCode
+    error: Exception, code: ExceptionCode, blocked: int
 ) -> None:
     unit = HeldUnit()
     writer = RecordingWriter(unit)
     writer.error = error
+    client = make_client()
     async with running(unit, policy=WRITERS, writer=writer) as (gateway, asked):
-        assert await asked.ask(make_client(), WRITE) == refused(code, 6)
+        assert await asked.ask(client, WRITE) == refused(code, 6)
         assert gateway.statistics.writes == 0
+        assert gateway.statistics.blocked_writes == client.blocked_writes == blocked
 
 
 async def test_what_was_read_before_a_write_is_not_handed_out_after_it() -> None:

@@ -142,10 +142,8 @@ class GatewayCoordinator(LocalSolarCoordinator):
     def _forget_written(self, event: Event[Mapping[str, object]]) -> None:
         """Hand out nothing old of a unit that Home Assistant itself has written to."""
         device = event.data.get(ATTR_DEVICE_ID)
-        if not isinstance(device, str):
-            return
         for unit in self._units:
-            if any(
+            if not isinstance(device, str) or any(
                 has_device(self.hass, entry, device)
                 for entry in entries_on(self.hass, self.link, unit)
             ):

@@ -25,8 +25,8 @@ from .base import LocalSolarConfigEntry
 
 TCP: Final = "Modbus TCP"
 RTU_OVER_TCP: Final = "RTU over TCP"
-DONGLE: Final = "dongle"
-TERMINALS: Final = "serial ports for programs"
+DONGLE: Final = "Serial port of the stick"
+TERMINALS: Final = "Serial ports for programs"
 
 PORTS_FOLDER: Final = "ports"
 """Where the links to terminals are, in our folder beside ``configuration.yaml``."""
@@ -99,13 +99,24 @@ class Listeners:
     async def _async_look(self, listener: Listener) -> None:
         before = listener.error
         await listener.async_look()
+        if self.is_closed:
+            # The entry was unloaded meanwhile.
+            await _async_close(listener)
+            return
         if listener.error == before:
             return
         if listener.error is None:
+            issue = listener_issue(self.entry, listener.name)
+            ir.async_delete_issue(self.hass, DOMAIN, issue)
+        else:
+            self._report(listener, listener.error)
+        if MISSING not in (before, listener.error):
+            self._log(listener)
+
+    def _log(self, listener: Listener) -> None:
+        """Log what has become of a way in. A port that is looked for logs that itself."""
+        if listener.error is None:
             LOGGER.info("%s: %s is open", self.entry.title, listener.name)
-            ir.async_delete_issue(
-                self.hass, DOMAIN, listener_issue(self.entry, listener.name)
-            )
             return
         LOGGER.warning(
             "%s: %s cannot be opened at %s: %s",
@@ -114,7 +125,6 @@ class Listeners:
             listener.address,
             listener.error,
         )
-        self._report(listener, listener.error)
 
     @callback
     def _report(self, listener: Listener, error: str) -> None:
@@ -137,11 +147,15 @@ class Listeners:
         """Close all for good, and take back what was said of them."""
         self.is_closed = True
         for listener in self.listeners:
-            if listener.opened is not None:
-                opened, listener.opened = listener.opened, None
-                await opened.stop()
-            listener.error = None
+            await _async_close(listener)
         forget_listener_issues(self.hass, self.entry)
+
+
+async def _async_close(listener: Listener) -> None:
+    opened, listener.opened = listener.opened, None
+    listener.error = None
+    if opened is not None:
+        await opened.stop()
 
 
 def listeners_of(
@@ -170,7 +184,7 @@ def listeners_of(
         baudrate = int(data[CONF_DONGLE_BAUDRATE])
 
         async def open_port() -> DonglePort:
-            port = DonglePort(gateway, device, baudrate, unit=next(iter(gateway.units)))
+            port = DonglePort(gateway, device, baudrate, unit=min(gateway.units))
             await port.start()
             return port
 

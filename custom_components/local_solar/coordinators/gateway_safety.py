@@ -101,11 +101,13 @@ class OffGridWatch:
         return None
 
     def _is_others_business(self, unit: int) -> bool:
-        """Return whether an entry of an inverter knows a unit, or is about to get to know it."""
+        """Return whether an entry knows a unit, or is about to get to know it.
+
+        What has an entry and is no inverter of Growatt need not be asked as if it were one.
+        """
         return self._said_by_entries(unit) is not None or any(
-            entry.data[CONF_KIND] == KIND_GROWATT
-            and entry.disabled_by is None
-            and entry.state in _BEGINNING
+            entry.disabled_by is None
+            and (entry.data[CONF_KIND] != KIND_GROWATT or entry.state in _BEGINNING)
             for entry in entries_on(self._hass, self._link, unit)
         )
 

@@ -210,10 +210,13 @@ class Gateway:
         if not request.is_write:
             self.statistics.blocked_reads += 1
             return
-        self.statistics.blocked_writes += 1
-        client.blocked_writes += 1
+        self._count_blocked(client)
         if self._writer is not None:
             self._writer.blocked(request, client, refusal)
+
+    def _count_blocked(self, client: Client) -> None:
+        self.statistics.blocked_writes += 1
+        client.blocked_writes += 1
 
     def _settle_waiting(
         self, client: Client, unit: int, pdu: bytes, reply: Reply, answer: bytes
@@ -267,6 +270,8 @@ class Gateway:
             try:
                 await writer.async_write(request, client)
             except WriteRefusedError as err:
+                if err.code is not ExceptionCode.DEVICE_FAILURE:
+                    self._count_blocked(client)
                 said = exception_answer(request.function, err.code)
             except Exception:
                 _LOGGER.exception("Unexpected error while %s wrote", client.name)
