@@ -85,6 +85,25 @@ async def test_outside_client_reads_what_home_assistant_reads(
     assert inverter.state is ConfigEntryState.LOADED
 
 
+async def test_the_gateway_keeps_the_pauses_of_an_inverter_that_it_shares(
+    hass: HomeAssistant, link: Link
+) -> None:
+    unit = link.units[1]
+    inverter = await set_up_inverter(hass, unit)
+    assert unit.message_spacing == 0.85
+    entry = await set_up(hass)
+    gateway = coordinator_of(entry).gateway
+    async with client_of(entry) as client:
+        for address in range(20, 40):
+            await client.read_holding_registers(address, count=1)
+    assert gateway.gap == 0.0
+    await inverter_of(inverter).async_refresh()
+    assert unit.message_spacing == 0.0
+    await hass.config_entries.async_unload(entry.entry_id)
+    await inverter_of(inverter).async_refresh()
+    assert unit.message_spacing == 0.85
+
+
 async def test_clients_may_speak_rtu_over_tcp(hass: HomeAssistant, link: Link) -> None:
     entry = await set_up(hass, rtu_port=free_port())
     async with client_of(entry, RTU_OVER_TCP, FramerType.RTU) as client:

@@ -1,4 +1,4 @@
-"""Other entries whose devices are on the link that a gateway shares."""
+"""Who else is on a link: entries with devices on it, and the gateway that shares it."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,14 @@ from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
 
-from ..const import CONF_LINK, CONF_UNIT_ID, DOMAIN
+from ..const import (
+    CONF_KIND,
+    CONF_LINK,
+    CONF_UNIT_ID,
+    CONF_UNITS,
+    DOMAIN,
+    KIND_GATEWAY,
+)
 from ..modbus_link import ModbusLink
 from .base import LocalSolarConfigEntry
 
@@ -44,4 +51,16 @@ def has_device(
         for device in dr.async_entries_for_config_entry(
             dr.async_get(hass), entry.entry_id
         )
+    )
+
+
+@callback
+def is_shared(hass: HomeAssistant, link: ModbusLink, unit: int) -> bool:
+    """Return whether a gateway that is set up shares a unit, and keeps its pauses."""
+    return any(
+        entry.data[CONF_KIND] == KIND_GATEWAY
+        and unit in entry.data[CONF_UNITS]
+        and ModbusLink.from_json(entry.data[CONF_LINK]).params.endpoint
+        == link.params.endpoint
+        for entry in hass.config_entries.async_loaded_entries(DOMAIN)
     )

@@ -56,6 +56,7 @@ from .base import (
     LocalSolarCoordinator,
     with_connection,
 )
+from .gateway_neighbours import is_shared
 from .inverter_registers import (
     async_dump_registers,
     async_read_register,
@@ -147,7 +148,9 @@ class GrowattCoordinator(LocalSolarCoordinator):
     def _keep_pace(self) -> None:
         """Tell the shared link what the unit needs: a flow that asks the same unit changes it."""
         self._unit.require_timeout(REQUEST_TIMEOUT)
-        self._unit.set_message_spacing(self._spacing)
+        if not is_shared(self.hass, self.link, self.unit_id):
+            # A gateway finds out which pauses the inverter needs, and keeps to them.
+            self._unit.set_message_spacing(self._spacing)
 
     @property
     def _spacing(self) -> float:
