@@ -94,8 +94,8 @@ class Replay:
 
         The dongle speaks RTU through its line, the others Modbus TCP to ``tcp``. Nobody
         asks anew before the answer is there or given up. What the inverter does not answer
-        takes real time: beyond a speed of about 4 its silences follow so closely on one another
-        that it seems to be gone. Raises ``OSError`` if the line is lost or nobody listens.
+        takes real time: its silences belong to a speed of 1, as they follow closely on one
+        another at more. Raises ``OSError`` if the line is lost or nobody listens.
         """
         loop = asyncio.get_running_loop()
         begun = loop.time()
