@@ -58,6 +58,22 @@ def test_a_proven_gap_is_not_blamed_for_a_failure_but_begun_anew() -> None:
     assert gap.seconds == 0.0
 
 
+def test_failures_with_other_causes_do_not_make_it_long() -> None:
+    gap = Gap(0.85, 0.0)
+    for silence_after in (3, 5, 2, 40, 1, 4, 25, 7):
+        gap_of(0.0, gap, silence_after)
+        gap.failed(0.0)
+    gap_of(0.0, gap, 20)
+    assert gap.seconds == 0.0
+
+
+def test_what_was_proven_before_is_suspected_again_if_it_has_failed_for_good() -> None:
+    gap = Gap(0.85, 0.0)
+    gap_of(0.0, gap, 20 + PROVEN)
+    gap_of(0.1, gap, 300)
+    assert gap_of(0.1, gap, 300) <= 300 // 9
+
+
 def test_a_shorter_gap_is_tried_again_after_some_time() -> None:
     gap = Gap(0.85, 0.0)
     gap_of(0.2, gap, 100)

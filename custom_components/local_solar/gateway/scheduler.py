@@ -1,9 +1,10 @@
 """Whose turn it is on the bus: one request at a time, fair to all clients.
 
-Each client has a line of its own, and the next turn is that of the line which has had the
-least of the bus's time: who asks a slow unit gets as much of it as the others, not as many
-answers. The dongle's line comes first. Who asks for registers that another client's request
-is about to bring waits for that one.
+Each client has a line of its own, and the lines take turns. An answer that takes several
+times as long as is usual counts for as many turns: who asks a slow unit gets as much of the
+bus as the others, not as many answers. The dongle's line comes first, but not twice while
+others wait. Who asks for registers that another client's request is about to bring waits for
+that one.
 """
 
 from asyncio import Event, TimerHandle, get_running_loop
@@ -29,6 +30,10 @@ MOST_WAITING: Final = 64
 
 PATIENCE: Final = 30.0
 """Seconds after which a request is told that the bus is busy: nobody waits for longer."""
+
+QUICKLY: Final = 1 / 2
+SLOWLY: Final = 1 / 16
+"""How much one answer counts for what is taken for usual: a quick one, and a slow one."""
 
 type Reply = Callable[[bytes], None]
 
@@ -80,8 +85,8 @@ class Line:
         """Wait for nothing yet."""
         self.client = client
         self.jobs: deque[Job] = deque()
-        self.had = 0.0
-        """Seconds of the bus that it has had, as if it had always been there."""
+        self.had = 0
+        """Turns that it has had, as if it had always been there."""
         self.is_in_turn = False
         """Whether it waits for its turn, or has it."""
         self.is_gone = False
@@ -99,13 +104,16 @@ class Scheduler:
         self._max_age = max_age
         self._statistics = statistics
         self._lines: dict[Client, Line] = {}
-        self._turns: list[tuple[float, int, Line]] = []
+        self._turns: list[tuple[int, int, Line]] = []
         """A heap of the lines in which somebody waits, by what they have had."""
         self._first: deque[Line] = deque()
         """Lines of those who must not be kept waiting."""
         self._number = count()
-        self._had = 0.0
+        self._had = 0
         """What the line has had that was served last."""
+        self._dongle_was_last = False
+        self._usual = 0.0
+        """Seconds that most answers take."""
         self._queued: dict[tuple[int, int], dict[Request, Job]] = {}
         """Jobs that have not begun, by unit and function."""
         self._running: Job | None = None
@@ -201,32 +209,52 @@ class Scheduler:
                 await self._perform(job)
             except Exception:  # all the others would wait for ever
                 _LOGGER.exception("Unexpected error at %s", job.request)
-            line.had += monotonic() - started
+            line.had += self._turns_of(monotonic() - started)
             self._go_on_with(line)
+
+    def _turns_of(self, seconds: float) -> int:
+        """Return for how many turns an answer counts, and learn how long most take."""
+        if not self._usual:
+            self._usual = seconds
+        turns = max(1, round(seconds / self._usual))
+        # Quick answers tell soon what is usual. What takes long counts as twice the usual,
+        # so that some of it does not make it so.
+        weight = QUICKLY if seconds < self._usual else SLOWLY
+        self._usual += (min(seconds, 2 * self._usual) - self._usual) * weight
+        return turns
 
     def _next(self) -> tuple[Line, Job] | None:
         """Return whose turn it is and what is to be done, ``None`` if there is nothing."""
         now = monotonic()
-        soonest = inf
-        not_ready: list[Line] = []
+        not_ready: list[tuple[float, Line]] = []
+        groups = (self._take_others, self._take_dongle)
+        if not self._dongle_was_last:
+            groups = groups[::-1]
         found: tuple[Line, Job] | None = None
-        while found is None and (self._first or self._turns):
-            line = self._first.popleft() if self._first else heappop(self._turns)[2]
-            job, ready_at = self._first_ready(line.jobs, now)
-            if job is not None:
-                found = line, job
-            elif line.jobs:
-                not_ready.append(line)
-                soonest = min(soonest, ready_at)
-            else:
-                line.is_in_turn = False
-        for line in not_ready:
+        for take in groups:
+            while found is None and (line := take()) is not None:
+                job, ready_at = self._first_ready(line.jobs, now)
+                if job is not None:
+                    found = line, job
+                elif line.jobs:
+                    not_ready.append((ready_at, line))
+                else:
+                    line.is_in_turn = False
+        for _, line in not_ready:
             self._put_in_turn(line)
-        if found is None and not_ready:
-            self._wake_at(soonest)
-        elif found is not None and not found[0].client.is_dongle:
-            self._had = found[0].had
+        if found is not None:
+            self._dongle_was_last = found[0].client.is_dongle
+            if not self._dongle_was_last:
+                self._had = found[0].had
+        elif not_ready:
+            self._wake_at(min(ready_at for ready_at, _ in not_ready))
         return found
+
+    def _take_dongle(self) -> Line | None:
+        return self._first.popleft() if self._first else None
+
+    def _take_others(self) -> Line | None:
+        return heappop(self._turns)[2] if self._turns else None
 
     def _go_on_with(self, line: Line) -> None:
         """Let a line that was served wait for its next turn, if it needs one."""
