@@ -284,12 +284,15 @@ async def test_what_may_be_the_answer_to_another_is_asked_for_again(
 
 
 @pytest.mark.usefixtures("no_stray_time")
-async def test_an_exception_is_believed_that_comes_twice(clock: FakeClock) -> None:
+async def test_no_exception_is_believed_while_another_answer_is_awaited(
+    clock: FakeClock,
+) -> None:
     refusal = IllegalDataAddressError()
     bus = make_bus(unit := Scripted(ModbusTimeoutError(""), refusal, refusal))
     await code_of(bus.async_read(read(0, 2)))
-    assert await code_of(bus.async_read(read(100))) == ExceptionCode.ILLEGAL_ADDRESS
+    assert await code_of(bus.async_read(read(100))) == ExceptionCode.NO_RESPONSE
     assert len(unit.reads) == 3
+    assert bus.silent == frozenset()
     assert bus.ready_at(read(200), clock.now) == clock.now + LATEST
 
 

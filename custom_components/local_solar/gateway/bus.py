@@ -6,8 +6,8 @@ after a request was given up, none of that shape is sent until its answer cannot
 more. The library below sorts out answers of other functions and units by itself.
 
 A late answer that does not fit the request it meets is seen for what it is. So is an
-exception, which fits all requests of its function: while one is awaited, an exception is
-not believed at once. The request is asked again when its own answer has died away.
+exception, which fits all requests of its function: while another answer is awaited, no
+exception is believed. The request is asked again when its own answer has died away.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from modbus_connection import (
 from ..modbus.reader import is_silence
 from .breaker import Breaker
 from .gap import Gap
-from .pdu import READ_HOLDING, ExceptionCode, Request
+from .pdu import READ_HOLDING, READS, ExceptionCode, Request
 from .statistics import Statistics
 
 _LOGGER = logging.getLogger(__name__)
@@ -152,7 +152,11 @@ class Bus:
         try:
             return await self._ask(request)
         except ModbusError as err:
-            raise self._failure(request, err, started) from err
+            failure = self._failure(request, err, started)
+            if self._is_stray(request, err):
+                # Another such, or the device refuses it: nobody knows.
+                raise BusError(ExceptionCode.NO_RESPONSE) from err
+            raise failure from err
         finally:
             self._doubt(request, monotonic())
 
@@ -202,15 +206,20 @@ class Bus:
     def _is_stray(self, request: Request, err: ModbusError) -> bool:
         """Return whether what came may have been the late answer to an earlier request."""
         if isinstance(err, ModbusExceptionError):
-            return not is_silence(err) and self._awaits_another(request)
-        return isinstance(err, ModbusProtocolError) and self._awaits_another(request)
-
-    def _awaits_another(self, request: Request) -> bool:
-        """Return whether the answer to an earlier request to the same unit may come."""
-        now = monotonic()
+            if is_silence(err):
+                return False
+            functions = frozenset({request.function})
+        elif isinstance(err, ModbusProtocolError):
+            functions = READS
+        else:
+            return False
+        now, own = monotonic(), _shape(request)
         return any(
-            unit == request.unit and until > now
-            for (unit, _, _), until in self._doubts.items()
+            shape != own
+            and shape[0] == request.unit
+            and shape[1] in functions
+            and until > now
+            for shape, until in self._doubts.items()
         )
 
     def _unknown(self, request: Request, code: ExceptionCode) -> BusError:
