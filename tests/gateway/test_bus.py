@@ -1,5 +1,6 @@
 """Asking units, and what becomes of what goes wrong."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from modbus_connection import (
@@ -238,3 +239,103 @@ async def test_all_requests_are_counted(outcome: Exception | None) -> None:
     assert statistics.bus_requests == 1
     assert statistics.bus_errors == isinstance(outcome, ModbusTimeoutError)
     assert statistics.bus_busy > 0
+
+
+# -- answers to others ------------------------------------------------------------------
+
+
+class Scripted(HeldUnit):
+    """A unit of which a test says how each attempt ends; ``None`` is an answer."""
+
+    def __init__(self, *outcomes: BaseException | None) -> None:
+        """End attempts with ``outcomes``, and answer all others."""
+        super().__init__()
+        self.outcomes = list(outcomes)
+
+    async def read_holding_registers(self, address: int, count: int) -> list[int]:
+        """Answer or raise."""
+        outcome = self.outcomes.pop(0) if self.outcomes else None
+        words = await super().read_holding_registers(address, count)
+        if outcome is not None:
+            raise outcome
+        return words
+
+
+@pytest.fixture
+def no_stray_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have stray answers die away at once."""
+    monkeypatch.setattr(bus_module, "STRAY", 0.0)
+
+
+@pytest.mark.usefixtures("no_stray_time")
+@pytest.mark.parametrize(
+    "stray", [IllegalDataAddressError(), ModbusProtocolError("2 registers, not 6")]
+)
+async def test_what_may_be_the_answer_to_another_is_asked_for_again(
+    clock: FakeClock, stray: ModbusError
+) -> None:
+    bus = make_bus(unit := Scripted(ModbusTimeoutError(""), stray))
+    await code_of(bus.async_read(read(0, 2)))
+    assert await bus.async_read(read(100, 1)) == b"\x00\x64"
+    assert unit.reads == [(3, 0, 2), (3, 100, 1), (3, 100, 1)]
+    assert bus.silent == frozenset()
+    # One of its two answers is still to come.
+    assert bus.ready_at(read(200, 1), clock.now) == clock.now + LATEST
+
+
+@pytest.mark.usefixtures("no_stray_time")
+async def test_no_exception_is_believed_while_another_answer_is_awaited(
+    clock: FakeClock,
+) -> None:
+    refusal = IllegalDataAddressError()
+    bus = make_bus(unit := Scripted(ModbusTimeoutError(""), refusal, refusal))
+    await code_of(bus.async_read(read(0, 2)))
+    assert await code_of(bus.async_read(read(100))) == ExceptionCode.NO_RESPONSE
+    assert len(unit.reads) == 3
+    assert bus.silent == frozenset()
+    assert bus.ready_at(read(200), clock.now) == clock.now + LATEST
+
+
+@pytest.mark.usefixtures("clock")
+async def test_an_exception_is_believed_at_once_if_no_other_answer_is_awaited() -> None:
+    bus = make_bus(unit := Scripted(IllegalDataAddressError()))
+    assert await code_of(bus.async_read(read(0))) == ExceptionCode.ILLEGAL_ADDRESS
+    assert len(unit.reads) == 1
+
+
+async def test_the_answer_may_still_come_when_the_link_was_lost_meanwhile(
+    clock: FakeClock,
+) -> None:
+    bus = make_bus(Scripted(ModbusConnectionError("lost")))
+    await code_of(bus.async_read(read(0)))
+    assert bus.ready_at(read(100), clock.now) == clock.now + LATEST
+
+
+async def test_a_read_that_the_library_calls_off_is_a_failure() -> None:
+    bus = make_bus(Scripted(asyncio.CancelledError()))
+    assert await code_of(bus.async_read(read(0))) == ExceptionCode.DEVICE_FAILURE
+    assert await bus.async_read(read(1, 2)) == b"\x00\x01\x00\x02"
+
+
+async def test_words_that_are_none_are_a_failure() -> None:
+    bus = make_bus(unit := HeldUnit())
+    unit.missing = -1
+    assert await code_of(bus.async_read(read(0))) == ExceptionCode.NO_RESPONSE
+
+    class Odd(HeldUnit):
+        async def read_holding_registers(self, address: int, count: int) -> list[int]:
+            return [70_000] * count
+
+    assert await code_of(make_bus(Odd()).async_read(read(0))) == (
+        ExceptionCode.DEVICE_FAILURE
+    )
+
+
+async def test_nobody_holds_up_the_bus_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bus_module, "HELD_UP", 0.05)
+    bus = make_bus(unit := HeldUnit())
+    unit.hold()
+    assert await code_of(bus.async_read(read(0))) == ExceptionCode.BUSY
+    assert bus.silent == frozenset()

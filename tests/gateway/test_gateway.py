@@ -716,3 +716,144 @@ async def test_a_recorder_is_told_what_is_asked_and_answered() -> None:
         ("request", "a:1", 1, read_pdu(30), None),
         ("answer", "a:1", 1, read_pdu(30), words(30)),
     ]
+
+
+# -- what goes wrong --------------------------------------------------------------------
+
+
+async def test_a_reply_that_fails_costs_nobody_else_an_answer() -> None:
+    unit = HeldUnit()
+    unit.hold()
+
+    def fail(answer: bytes | None) -> None:
+        raise RuntimeError("a fault of a listener")
+
+    async with running(unit) as (gateway, asked):
+        gateway.take(make_client("10.0.0.1:1"), 1, read_pdu(0), fail)
+        await unit.asked.wait()
+        others = [asked.ask(make_client(f"10.0.0.{n}:1"), read_pdu(0)) for n in (2, 3)]
+        unit.release()
+        assert await settled(others) == [words(0)] * 2
+
+
+async def test_a_fault_of_ours_is_answered_and_joined_by_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(*_: object) -> bytes:
+        raise RuntimeError("a fault of ours")
+
+    async with running(HeldUnit()) as (_, asked):
+        with monkeypatch.context() as patched:
+            patched.setattr(bus_module.Bus, "async_read", fail)
+            answer = await asked.ask(make_client(), read_pdu(0, 2))
+        assert answer == refused(ExceptionCode.DEVICE_FAILURE)
+        assert await settled([asked.ask(make_client(), read_pdu(0))]) == [words(0)]
+
+
+async def test_who_has_left_is_not_answered_by_what_is_on_the_bus() -> None:
+    unit = HeldUnit()
+    unit.hold()
+    gone, stays = make_client("10.0.0.1:1"), make_client("10.0.0.2:1")
+    async with running(unit, pace=Pace(first_gap=0.0, max_age=0.0)) as (
+        gateway,
+        asked,
+    ):
+        first = asked.ask(stays, read_pdu(0))
+        await unit.asked.wait()
+        joined = [asked.ask(client, read_pdu(0)) for client in (gone, stays)]
+        gateway.leave(gone)
+        unit.release()
+        await settled([first, joined[1]])
+        assert not joined[0].done()
+    assert len(unit.reads) == 2
+
+
+async def test_what_cannot_begin_is_given_up_as_well(
+    clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bus_module, "LATEST", 1000.0)
+    unit = HeldUnit()
+    client = make_client()
+    async with running(unit) as (_, asked):
+        await asked.ask(client, read_pdu(0, 2))
+        unit.error = ModbusTimeoutError("late")
+        await asked.ask(client, read_pdu(100))
+        unit.error = None
+        waiting = asked.ask(client, read_pdu(200))
+        clock(scheduler.PATIENCE + 1)
+        other = asked.ask(make_client("10.0.0.2:1"), read_pdu(300, 2))
+        assert await settled([waiting, other]) == [
+            refused(ExceptionCode.BUSY),
+            words(300, 2),
+        ]
+        assert client.waiting == 0
+
+
+async def test_a_part_is_not_refused_with_one_whole_after_the_other() -> None:
+    unit = HeldUnit()
+    unit.longest = 10
+    unit.hold()
+    greedy, modest = make_client("10.0.0.1:1"), make_client("10.0.0.2:1")
+    async with running(unit) as (_, asked):
+        wholes = [asked.ask(greedy, read_pdu(100, 50 + n)) for n in range(5)]
+        await unit.asked.wait()
+        part = asked.ask(modest, read_pdu(100, 2))
+        unit.release()
+        assert await part == words(100, 2)
+        await settled(wholes)
+    assert unit.reads.index((3, 100, 2)) <= 2
+
+
+async def test_a_part_is_asked_for_by_itself_if_the_whole_gets_no_answer() -> None:
+    class Deaf(HeldUnit):
+        @override
+        async def read_holding_registers(self, address: int, count: int) -> list[int]:
+            words = await super().read_holding_registers(address, count)
+            if count > 10:
+                raise ModbusTimeoutError("no such registers")
+            return words
+
+    unit = Deaf()
+    async with running(unit) as (_, asked):
+        await asked.ask(make_client(), read_pdu(0, 5))
+        unit.hold()
+        unit.asked.clear()
+        whole = asked.ask(make_client("10.0.0.1:1"), read_pdu(100, 50))
+        await unit.asked.wait()
+        part = asked.ask(make_client("10.0.0.2:1"), read_pdu(100, 2))
+        unit.release()
+        assert await whole == refused(ExceptionCode.NO_RESPONSE)
+        assert await part == words(100, 2)
+
+
+async def test_a_write_that_waited_is_not_done_if_it_is_not_allowed_any_more() -> None:
+    unit = HeldUnit()
+    writer = RecordingWriter(unit)
+    writer.may_go_on.clear()
+    async with running(unit, policy=WRITERS, writer=writer) as (gateway, asked):
+        waiting = [asked.ask(make_client(), WRITE) for _ in range(2)]
+        while not writer.at_once:
+            await asyncio.sleep(0)
+        gateway.policy = Policy()
+        writer.may_go_on.set()
+        assert await settled(waiting) == [
+            WRITE,
+            refused(ExceptionCode.ILLEGAL_FUNCTION, 6),
+        ]
+        assert gateway.statistics.blocked_writes == 1
+    assert len(writer.written) == len(writer.blocked_for) == 1
+
+
+async def test_a_read_on_its_way_is_seen_to_its_end_when_the_gateway_stops() -> None:
+    unit = HeldUnit()
+    unit.hold()
+    async with running(unit) as (gateway, asked):
+        waiting = [asked.ask(make_client(), read_pdu(n)) for n in range(2)]
+        await unit.asked.wait()
+        stopping = asyncio.create_task(gateway.stop())
+        await asyncio.sleep(0)
+        unit.release()
+        await stopping
+        assert await waiting[0] == words(0)
+        assert not waiting[1].done()
+    assert len(unit.reads) == 1

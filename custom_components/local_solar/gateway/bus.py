@@ -4,8 +4,13 @@ RTU has no transaction ids. An answer that comes after its request was given up 
 taken for that to the next request of the same shape: same unit, function and length. So
 after a request was given up, none of that shape is sent until its answer cannot come any
 more. The library below sorts out answers of other functions and units by itself.
+
+A late answer that does not fit the request it meets is seen for what it is. So is an
+exception, which fits all requests of its function: while another answer is awaited, no
+exception is believed. The request is asked again when its own answer has died away.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 import logging
@@ -18,6 +23,7 @@ from modbus_connection import (
     ModbusConnectionError,
     ModbusError,
     ModbusExceptionError,
+    ModbusProtocolError,
     ModbusTimeoutError,
     ModbusUnit,
 )
@@ -25,7 +31,7 @@ from modbus_connection import (
 from ..modbus.reader import is_silence
 from .breaker import Breaker
 from .gap import Gap
-from .pdu import READ_HOLDING, ExceptionCode, Request
+from .pdu import READ_HOLDING, READS, ExceptionCode, Request
 from .statistics import Statistics
 
 _LOGGER = logging.getLogger(__name__)
@@ -33,6 +39,13 @@ _LOGGER = logging.getLogger(__name__)
 LATEST: Final = 4.0
 """Seconds after a request at which its answer cannot come any more. What is recorded of late
 answers lies below 3 s."""
+
+STRAY: Final = 0.3
+"""Seconds in which a request's own answer comes and goes, when that to another came first."""
+
+HELD_UP: Final = 10.0
+"""Seconds that one request may take in all. The library asks a device that says it is busy
+again and again for a minute, and others use the link as well."""
 
 type _Shape = tuple[int, int, int]
 
@@ -126,36 +139,94 @@ class Bus:
 
         Raises ``BusError``.
         """
-        unit = self.units[request.unit]
+        started = monotonic()
+        try:
+            return await self._ask(request)
+        except ModbusError as err:
+            if not self._is_stray(request, err):
+                raise self._failure(request, err, started) from err
+        # Its own answer is right for the second attempt as well, and for no other request.
+        self._doubt(request, monotonic())
+        await asyncio.sleep(STRAY)
+        started = monotonic()
+        try:
+            return await self._ask(request)
+        except ModbusError as err:
+            failure = self._failure(request, err, started)
+            if self._is_stray(request, err):
+                # Another such, or the device refuses it: nobody knows.
+                raise BusError(ExceptionCode.NO_RESPONSE) from err
+            raise failure from err
+        finally:
+            self._doubt(request, monotonic())
+
+    async def _ask(self, request: Request) -> bytes:
+        """Ask once. Raises ``ModbusError``, or ``BusError`` if it says nothing of the unit."""
         # So that others of Home Assistant keep to it too. A unit that fails has been silent
         # for long enough, and the others would wait as well.
         is_failing = self._breakers[request.unit].is_failing
-        unit.set_message_spacing(
+        self.units[request.unit].set_message_spacing(
             0.0 if is_failing else self._gaps[request.unit].seconds
         )
         self._statistics.bus_requests += 1
         started = monotonic()
         try:
-            if request.function == READ_HOLDING:
-                words = await unit.read_holding_registers(
-                    request.address, request.length
-                )
-            else:
-                words = await unit.read_input_registers(request.address, request.length)
-        except ModbusError as err:
-            raise self._failure(request, err, started) from err
+            async with asyncio.timeout(HELD_UP):
+                octets = await self._words(request)
+        except ModbusError:
+            raise
+        except TimeoutError as err:
+            raise self._unknown(request, ExceptionCode.BUSY) from err
+        except asyncio.CancelledError as err:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Not we were called off, but what we waited for.
+            raise self._unknown(request, ExceptionCode.DEVICE_FAILURE) from err
         except Exception as err:  # whoever is served next must not suffer
             _LOGGER.exception("Unexpected error while the bus was asked: %s", request)
-            raise BusError(ExceptionCode.DEVICE_FAILURE) from err
+            raise self._unknown(request, ExceptionCode.DEVICE_FAILURE) from err
         finally:
             ended = self._quiet_since[request.unit] = monotonic()
             self._statistics.bus_busy += ended - started
-        if len(words) != request.length:
-            # The answer to an earlier request: that to this one is still to come.
-            self._note_failure(request, started)
-            raise BusError(ExceptionCode.NO_RESPONSE)
         self._note_answer(request.unit)
-        return pack(f">{len(words)}H", *words)
+        return octets
+
+    async def _words(self, request: Request) -> bytes:
+        unit = self.units[request.unit]
+        _, function, address, length, _ = request
+        if function == READ_HOLDING:
+            words = await unit.read_holding_registers(address, length)
+        else:
+            words = await unit.read_input_registers(address, length)
+        if len(words) != length:
+            raise ModbusProtocolError(f"{len(words)} registers in place of {length}")
+        return pack(f">{length}H", *words)
+
+    def _is_stray(self, request: Request, err: ModbusError) -> bool:
+        """Return whether what came may have been the late answer to an earlier request."""
+        if isinstance(err, ModbusExceptionError):
+            if is_silence(err):
+                return False
+            functions = frozenset({request.function})
+        elif isinstance(err, ModbusProtocolError):
+            functions = READS
+        else:
+            return False
+        now, own = monotonic(), _shape(request)
+        return any(
+            shape != own
+            and shape[0] == request.unit
+            and shape[1] in functions
+            and until > now
+            for shape, until in self._doubts.items()
+        )
+
+    def _unknown(self, request: Request, code: ExceptionCode) -> BusError:
+        """Take note of a request of which nobody knows whether it was sent."""
+        self._statistics.bus_errors += 1
+        self._doubt(request, monotonic())
+        return BusError(code)
 
     def _failure(self, request: Request, err: ModbusError, started: float) -> BusError:
         """Take note of what went wrong and return what clients are told."""
@@ -169,6 +240,9 @@ class Bus:
         ):
             now = monotonic()
             self._link.failed(now, now - started)
+            # It may have been sent before the link was lost, and a bridge hands on what
+            # comes to whoever is connected then.
+            self._doubt(request, now)
             return BusError(ExceptionCode.PATH_UNAVAILABLE)
         self._note_failure(request, started)
         return BusError(ExceptionCode.NO_RESPONSE)
@@ -187,10 +261,12 @@ class Bus:
         self.units[request.unit].set_message_spacing(0.0)
         self._link.answered()
         breaker.failed(now, now - started)
+        sent = now - self._pace.timeout if now - started > self._pace.timeout else now
+        self._doubt(request, sent)
+
+    def _doubt(self, request: Request, sent: float) -> None:
+        """Expect the answer to a request until it cannot come any more."""
         if not self._pace.has_transactions:
-            sent = (
-                now - self._pace.timeout if now - started > self._pace.timeout else now
-            )
             self._doubts[_shape(request)] = sent + LATEST
 
 

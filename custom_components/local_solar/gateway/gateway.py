@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from modbus_connection import ModbusUnit
 
-from .bus import Bus, Pace
+from .bus import LATEST, Bus, Pace
 from .cache import BlockCache
 from .capture import Recorder
 from .clients import Client
@@ -99,10 +99,16 @@ class Gateway:
         )
 
     async def stop(self) -> None:
-        """Stop serving; a write on its way is seen to its end. Listeners stop before."""
+        """Stop serving; what is on its way is seen to its end. Listeners stop before.
+
+        The answer to a read that was called off would be taken for that to the next one, by
+        whoever uses the link then.
+        """
         if self._writes:
             await asyncio.wait(self._writes)
         if self._worker is not None:
+            self._scheduler.finish()
+            await asyncio.wait((self._worker,), timeout=LATEST)
             self._worker.cancel()
             await asyncio.wait((self._worker,))
             self._worker = None
@@ -168,7 +174,7 @@ class Gateway:
         """Answer a request, now or later.
 
         ``reply`` is called once, with the PDU of the answer or with ``None`` for silence;
-        not at all if the client has left.
+        for what was read not at all if the client has left.
         """
         self.statistics.requests += 1
         client.requests += 1
@@ -268,6 +274,7 @@ class Gateway:
         async with self._one_write:
             self._scheduler.forget(request.unit)
             try:
+                self._check_again(client, request)
                 await writer.async_write(request, client)
             except WriteRefusedError as err:
                 if err.code is not ExceptionCode.DEVICE_FAILURE:
@@ -282,3 +289,12 @@ class Gateway:
             finally:
                 self._scheduler.forget(request.unit)
         answer(said)
+
+    def _check_again(self, client: Client, request: Request) -> None:
+        """See that a write may still be done that waited for others.
+
+        Raises ``WriteRefusedError`` if the policy has become another one meanwhile.
+        """
+        if (refusal := self._policy.refusal(client, request)) is not None:
+            self._note_refusal(client, request, refusal)
+            raise WriteRefusedError(REFUSED_WITH[refusal], refusal)

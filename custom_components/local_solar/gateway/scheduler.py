@@ -35,6 +35,9 @@ QUICKLY: Final = 1 / 2
 SLOWLY: Final = 1 / 16
 """How much one answer counts for what is taken for usual: a quick one, and a slow one."""
 
+LOOK_EVERY: Final = 1.0
+"""Seconds between two looks at who has waited for too long."""
+
 type Reply = Callable[[bytes], None]
 
 
@@ -120,6 +123,9 @@ class Scheduler:
         self._epochs = dict.fromkeys(bus.units, 0)
         self._work = Event()
         self._alarm: TimerHandle | None = None
+        self._looked = 0.0
+        """When it was looked for those who have waited for too long."""
+        self._is_stopping = False
 
     # -- what clients ask -----------------------------------------------------------
 
@@ -143,10 +149,11 @@ class Scheduler:
             return
         self._enqueue(waiter)
 
-    def _enqueue(self, waiter: Waiter) -> None:
+    def _enqueue(self, waiter: Waiter, *, alone: bool = False) -> None:
+        """Let somebody wait, in company of those who want more unless ``alone``."""
         request = waiter.request
         queued = self._queued.setdefault((request.unit, request.function), {})
-        if (job := queued.get(request)) is None:
+        if (job := queued.get(request)) is None and not alone:
             job = _wider(queued, request)
         if job is None:
             job = queued[request] = Job(request)
@@ -171,11 +178,14 @@ class Scheduler:
 
     def leave(self, client: Client) -> None:
         """Forget a client and what it waits for."""
+        running = self._running
+        if running is not None:
+            running.waiters = _without(client, running.waiters)
         if (line := self._lines.pop(client, None)) is None:
             return
         line.is_gone = True
         for job in line.jobs:
-            job.waiters = [each for each in job.waiters if each.client is not client]
+            job.waiters = _without(client, job.waiters)
             if not job.waiters and job.started is None:
                 self._retire(job)
         line.jobs.clear()
@@ -185,31 +195,41 @@ class Scheduler:
         self._epochs[unit] += 1
         self._cache.forget(unit)
 
+    def finish(self) -> None:
+        """Begin nothing more: ``async_run`` ends when what is on the bus has been answered."""
+        self._is_stopping = True
+        self._work.set()
+
     def stop(self) -> None:
         """Forget everybody."""
         if self._alarm is not None:
             self._alarm.cancel()
+        self._running = None
         self._lines.clear()
         self._queued.clear()
         self._first.clear()
         self._turns.clear()
+        self._is_stopping = False
 
     # -- serving them ---------------------------------------------------------------
 
     async def async_run(self) -> None:
-        """Serve all lines until cancelled."""
-        while True:
+        """Serve all lines until stopped."""
+        while not self._is_stopping:
+            self._dismiss_impatient()
             if (turn := self._next()) is None:
                 self._work.clear()
                 await self._work.wait()
                 continue
             line, job = turn
-            started = monotonic()
+            busy = self._statistics.bus_busy
             try:
                 await self._perform(job)
             except Exception:  # all the others would wait for ever
                 _LOGGER.exception("Unexpected error at %s", job.request)
-            line.had += self._turns_of(monotonic() - started)
+                self._refuse(job, ExceptionCode.DEVICE_FAILURE)
+            if took := self._statistics.bus_busy - busy:
+                line.had += self._turns_of(took)
             self._go_on_with(line)
 
     def _turns_of(self, seconds: float) -> int:
@@ -222,6 +242,19 @@ class Scheduler:
         weight = QUICKLY if seconds < self._usual else SLOWLY
         self._usual += (min(seconds, 2 * self._usual) - self._usual) * weight
         return turns
+
+    def _dismiss_impatient(self) -> None:
+        """Tell those who have waited for too long, also for what cannot begin yet."""
+        now = monotonic()
+        if now - self._looked < LOOK_EVERY:
+            return
+        self._looked = now
+        for line in list(self._lines.values()):
+            for job in list(line.jobs):
+                if job.started is None:
+                    self._drop_impatient(job, now)
+                    if not job.waiters:
+                        self._retire(job)
 
     def _next(self) -> tuple[Line, Job] | None:
         """Return whose turn it is and what is to be done, ``None`` if there is nothing."""
@@ -308,7 +341,9 @@ class Scheduler:
             self._refuse(job, err.code)
             self._refuse_all_queued(request.unit)
             return
-        self._running = None
+        finally:
+            # Nobody joins it any more, however it ended.
+            self._running = None
         if job.epoch == self._epochs[request.unit]:
             self._cache.store(request, octets, now)
         self._answer(job, octets, now)
@@ -325,39 +360,37 @@ class Scheduler:
         if late:
             job.waiters = [each for each in job.waiters if each not in late]
             for waiter in late:
-                waiter.reply(exception_answer(job.request.function, ExceptionCode.BUSY))
+                _refuse(waiter, ExceptionCode.BUSY)
 
     def _answer(self, job: Job, octets: bytes, started: float) -> None:
         request = job.request
         is_old = monotonic() - started > self._max_age
         whole = read_answer(request.function, octets)
-        for number, waiter in enumerate(job.waiters):
+        waiters, job.waiters = job.waiters, []
+        for number, waiter in enumerate(waiters):
             if is_old and waiter.asked > started:
                 # It joined while the bus was at it, and that took too long.
                 self._enqueue(waiter)
                 continue
             self._statistics.joined += number > 0
             wanted = waiter.request
-            waiter.reply(
+            _tell(
+                waiter,
                 whole
                 if wanted.length == request.length
-                else read_answer(wanted.function, part(request, octets, wanted))
+                else read_answer(wanted.function, part(request, octets, wanted)),
             )
 
     def _refuse(self, job: Job, code: int) -> None:
-        answer = exception_answer(job.request.function, code)
-        for waiter in job.waiters:
-            if waiter.request == job.request:
-                waiter.reply(answer)
+        is_worth_asking = self._bus.refusal(job.request.unit, monotonic()) is None
+        waiters, job.waiters = job.waiters, []
+        for waiter in waiters:
+            if is_worth_asking and waiter.request != job.request:
+                # What fails as a whole may be served in part; not in the company of
+                # another one that fails.
+                self._enqueue(waiter, alone=True)
             else:
-                # What is refused as a whole may be served in part.
-                self._refuse_part(waiter, code)
-
-    def _refuse_part(self, waiter: Waiter, code: int) -> None:
-        if code in (ExceptionCode.PATH_UNAVAILABLE, ExceptionCode.NO_RESPONSE):
-            waiter.reply(exception_answer(waiter.request.function, code))
-        else:
-            self._enqueue(waiter)
+                _refuse(waiter, code)
 
     def _refuse_all_queued(self, unit: int) -> None:
         """Tell those who wait for a unit that has fallen silent."""
@@ -371,6 +404,22 @@ class Scheduler:
                     job.started = monotonic()
                     self._retire(job)
                     self._refuse(job, code)
+
+
+def _without(client: Client, waiters: list[Waiter]) -> list[Waiter]:
+    return [each for each in waiters if each.client is not client]
+
+
+def _tell(waiter: Waiter, answer: bytes) -> None:
+    """Answer somebody; what goes wrong with that is not to the cost of the others."""
+    try:
+        waiter.reply(answer)
+    except Exception:
+        _LOGGER.exception("Unexpected error while %s was answered", waiter.client.name)
+
+
+def _refuse(waiter: Waiter, code: int) -> None:
+    _tell(waiter, exception_answer(waiter.request.function, code))
 
 
 def _wider(queued: dict[Request, Job], wanted: Request) -> Job | None:
