@@ -58,6 +58,7 @@ from .writing_helpers import (
     Writable,
     act,
     add_unit,
+    device_of,
     set_up_writable,
 )
 
@@ -173,6 +174,31 @@ async def test_what_home_assistant_writes_is_read_by_clients_at_once(
     await hass.async_block_till_done()
     after = await client.read_holding_registers(ACTIVE_POWER)
     assert after.registers == [70]
+
+
+async def test_only_what_was_read_of_that_unit_is_forgotten(
+    hass: HomeAssistant, network: Network, unit: Writable
+) -> None:
+    link = network.add_tcp(LINK_HOST, {1: unit, 2: unit.copy()})
+    inverter = await set_up_writable(hass, unit)
+    gateway = await set_up(hass, units=[1, 2], options={"max_age": 10})
+    async with client_of(gateway) as client:
+        for unit_id in (1, 2):
+            await client.read_holding_registers(ACTIVE_POWER, device_id=unit_id)
+        link.units[2].taken_reads()
+        await act(
+            hass,
+            "set_register",
+            device_of(hass, inverter),
+            register="active_power_limit",
+            value=70,
+            confirm=True,
+        )
+        await hass.async_block_till_done()
+        answer = await client.read_holding_registers(ACTIVE_POWER, device_id=1)
+        assert answer.registers == [70]
+        await client.read_holding_registers(ACTIVE_POWER, device_id=2)
+    assert not link.units[2].taken_reads()
 
 
 # -- what is not ----------------------------------------------------------------------

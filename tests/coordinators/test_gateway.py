@@ -459,6 +459,19 @@ async def test_what_was_found_out_on_another_link_counts_for_nothing(
     assert await vpp_answer(entry) == 2
 
 
+@pytest.mark.parametrize("spans", [["30000-"], ["nonsense"]])
+async def test_what_cannot_be_read_of_it_counts_for_nothing(
+    hass: HomeAssistant, link: Link, spans: list[str]
+) -> None:
+    link.units[1].fall_silent()
+    known = {
+        "link": ModbusLink(host=LINK_HOST).to_json(),
+        "units": {"1": spans, "one": []},
+    }
+    entry = await set_up(hass, never=known)
+    assert await vpp_answer(entry) == 2
+
+
 async def test_inverter_with_an_entry_need_not_be_asked(
     hass: HomeAssistant, link: Link
 ) -> None:

@@ -6,14 +6,7 @@ from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
 
-from ..const import (
-    CONF_KIND,
-    CONF_LINK,
-    CONF_UNIT_ID,
-    CONF_UNITS,
-    DOMAIN,
-    KIND_GATEWAY,
-)
+from ..const import CONF_KIND, CONF_LINK, CONF_UNIT_ID, CONF_UNITS, DOMAIN, KIND_GATEWAY
 from ..modbus_link import ModbusLink
 from .base import LocalSolarConfigEntry
 
