@@ -138,7 +138,51 @@ async def test_the_time_that_was_waited_counts_for_a_late_answer(
 
     bus = make_bus(Silent(), pace=Pace(timeout=1.5))
     await code_of(bus.async_read(read(0)))
-    assert bus.ready_at(read(0), clock.now) == pytest.approx(clock.now - 1.5 + LATEST)
+    assert bus.ready_at(read(5), clock.now) == pytest.approx(clock.now - 1.5 + LATEST)
+
+
+async def test_the_same_request_may_be_repeated_once_while_its_answer_may_come(
+    clock: FakeClock,
+) -> None:
+    unit = HeldUnit()
+    bus = make_bus(unit, pace=PROMPT)
+    await bus.async_read(read(0, 5))
+    unit.error = ModbusTimeoutError("late")
+    await code_of(bus.async_read(read(0, 5)))
+    assert bus.ready_at(read(0, 5), clock.now) <= clock.now
+    assert bus.ready_at(read(9, 5), clock.now) > clock.now
+    unit.error = None
+    clock.now += 1
+    await bus.async_read(read(0, 5))
+    # Which of the two answers that was nobody knows: the other may still come.
+    assert bus.ready_at(read(0, 5), clock.now) == clock.now + LATEST
+    assert bus.ready_at(read(9, 5), clock.now) == clock.now + LATEST
+    clock.now += LATEST
+    assert bus.ready_at(read(0, 5), clock.now) <= clock.now
+
+
+async def test_what_is_never_answered_does_not_make_the_pauses_long() -> None:
+    unit = HeldUnit()
+    bus = make_bus(unit)
+    for _ in range(30):
+        await bus.async_read(read(0))
+    for length in range(2, 8):
+        unit.error = ModbusTimeoutError("not served")
+        await code_of(bus.async_read(Request(1, READ_INPUT, 9, 1)))
+        unit.error = None
+        for _ in range(9):
+            await bus.async_read(read(length))
+    assert bus.gap == 0.0
+
+
+async def test_a_link_that_is_open_is_opened_anew_for_its_shorter_timeout() -> None:
+    unit = HeldUnit()
+    bus = make_bus(unit)
+    await bus.async_renew()
+    await bus.async_read(read(0))
+    assert unit.connected
+    await bus.async_renew()
+    assert not unit.connected
 
 
 async def test_links_with_transaction_ids_have_no_late_answers(

@@ -215,6 +215,19 @@ async def test_clients_take_turns_however_much_one_of_them_asks(
     assert order[5:] == [1] * 8
 
 
+async def test_the_dongle_does_not_keep_the_others_waiting_for_ever() -> None:
+    unit = HeldUnit()
+    unit.hold()
+    dongle, other = make_client("dongle", DONGLE), make_client()
+    async with running(unit) as (_, asked):
+        waiting = [asked.ask(dongle, read_pdu(n)) for n in range(4)]
+        await unit.asked.wait()
+        waiting += [asked.ask(other, read_pdu(100 + n)) for n in range(2)]
+        unit.release()
+        await settled(waiting)
+    assert [address for _, address, _ in unit.reads] == [0, 100, 1, 101, 2, 3]
+
+
 async def test_who_asks_a_slow_unit_gets_as_much_of_the_bus_as_others_not_more(
     clock: Callable[[float], None],
 ) -> None:

@@ -3,7 +3,8 @@
 RTU has no transaction ids. An answer that comes after its request was given up would be
 taken for that to the next request of the same shape: same unit, function and length. So
 after a request was given up, none of that shape is sent until its answer cannot come any
-more. The library below sorts out answers of other functions and units by itself.
+more, but for the same request, once: clients repeat themselves, and the late answer is right
+for that. The library below sorts out answers of other functions and units by itself.
 
 A late answer that does not fit the request it meets is seen for what it is. So is an
 exception, which fits all requests of its function: while another answer is awaited, no
@@ -12,12 +13,13 @@ exception is believed. The request is asked again when its own answer has died a
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 import logging
 from math import inf
 from struct import pack
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
 
 from modbus_connection import (
     ModbusConnectionError,
@@ -47,7 +49,18 @@ HELD_UP: Final = 10.0
 """Seconds that one request may take in all. The library asks a device that says it is busy
 again and again for a minute, and others use the link as well."""
 
+MOST_MUTE: Final = 64
+"""Requests of which it is kept in mind that they are met with silence."""
+
 type _Shape = tuple[int, int, int]
+
+
+class _Doubt(NamedTuple):
+    """An answer that may still come."""
+
+    until: float
+    repeatable: int | None
+    """The address for which it would be right, if that may be asked for again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +102,8 @@ class Bus:
         self._statistics = statistics
         self._breakers = {unit: Breaker() for unit in units}
         self._link = Breaker()
-        self._doubts: dict[_Shape, float] = {}
+        self._doubts: dict[_Shape, _Doubt] = {}
+        self._mute: dict[Request, None] = {}
         for unit in units.values():
             unit.require_timeout(pace.timeout)
 
@@ -129,10 +143,25 @@ class Bus:
         ready = self._quiet_since[unit] + self._gaps[unit].seconds
         if self._doubts:
             self._doubts = {
-                shape: until for shape, until in self._doubts.items() if until > now
+                shape: doubt
+                for shape, doubt in self._doubts.items()
+                if doubt.until > now
             }
-            ready = max(ready, self._doubts.get(_shape(request), ready))
+            doubt = self._doubts.get(_shape(request))
+            if doubt is not None and doubt.repeatable != request.address:
+                ready = max(ready, doubt.until)
         return ready
+
+    async def async_renew(self) -> None:
+        """Have the link opened anew: one that is open keeps to its longer timeout.
+
+        So does one with several units for all of them together.
+        """
+        for unit in self.units.values():
+            if unit.connected:
+                with suppress(ModbusError):
+                    await unit.disconnect()
+                return
 
     async def async_read(self, request: Request) -> bytes:
         """Return the registers that a request asks for, two bytes each.
@@ -140,6 +169,10 @@ class Bus:
         Raises ``BusError``.
         """
         started = monotonic()
+        doubt = self._doubts.get(_shape(request))
+        if doubt is not None and doubt.until > started:
+            # It is repeated. Its answers are two then, of which one comes later.
+            self._doubt(request, started)
         try:
             return await self._ask(request)
         except ModbusError as err:
@@ -190,6 +223,7 @@ class Bus:
             ended = self._quiet_since[request.unit] = monotonic()
             self._statistics.bus_busy += ended - started
         self._note_answer(request.unit)
+        self._mute.pop(request, None)
         return octets
 
     async def _words(self, request: Request) -> bytes:
@@ -218,8 +252,8 @@ class Bus:
             shape != own
             and shape[0] == request.unit
             and shape[1] in functions
-            and until > now
-            for shape, until in self._doubts.items()
+            and doubt.until > now
+            for shape, doubt in self._doubts.items()
         )
 
     def _unknown(self, request: Request, code: ExceptionCode) -> BusError:
@@ -255,9 +289,13 @@ class Bus:
     def _note_failure(self, request: Request, started: float) -> None:
         now = monotonic()
         breaker = self._breakers[request.unit]
-        if breaker.has_answered:
-            # The silence of a unit that is not there is not the gap's fault.
+        if breaker.has_answered and request not in self._mute:
+            # The silence of a unit that is not there is not the gap's fault, nor is that to
+            # a request which is never answered.
             self._gaps[request.unit].failed(now)
+            if len(self._mute) >= MOST_MUTE:
+                del self._mute[next(iter(self._mute))]
+            self._mute[request] = None
         self.units[request.unit].set_message_spacing(0.0)
         self._link.answered()
         breaker.failed(now, now - started)
@@ -266,8 +304,12 @@ class Bus:
 
     def _doubt(self, request: Request, sent: float) -> None:
         """Expect the answer to a request until it cannot come any more."""
-        if not self._pace.has_transactions:
-            self._doubts[_shape(request)] = sent + LATEST
+        if self._pace.has_transactions:
+            return
+        shape = _shape(request)
+        is_first = shape not in self._doubts or self._doubts[shape].until <= monotonic()
+        repeatable = request.address if is_first else None
+        self._doubts[shape] = _Doubt(sent + LATEST, repeatable)
 
 
 def _shape(request: Request) -> _Shape:

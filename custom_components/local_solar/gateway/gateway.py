@@ -94,6 +94,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Begin to serve what clients ask."""
+        await self._bus.async_renew()
         self._worker = asyncio.create_task(
             self._scheduler.async_run(), name="local_solar gateway"
         )
@@ -296,5 +297,6 @@ class Gateway:
         Raises ``WriteRefusedError`` if the policy has become another one meanwhile.
         """
         if (refusal := self._policy.refusal(client, request)) is not None:
-            self._note_refusal(client, request, refusal)
+            if self._writer is not None:
+                self._writer.blocked(request, client, refusal)
             raise WriteRefusedError(REFUSED_WITH[refusal], refusal)
