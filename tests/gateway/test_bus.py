@@ -17,8 +17,14 @@ from modbus_connection import (
 import pytest
 
 from custom_components.local_solar.gateway import bus as bus_module
-from custom_components.local_solar.gateway.breaker import LONGEST
-from custom_components.local_solar.gateway.bus import LATEST, Bus, BusError, Pace
+from custom_components.local_solar.gateway.breaker import LONGEST, SHORTEST
+from custom_components.local_solar.gateway.bus import (
+    LATEST,
+    MOST_BAD,
+    Bus,
+    BusError,
+    Pace,
+)
 from custom_components.local_solar.gateway.pdu import READ_INPUT, ExceptionCode, Request
 from custom_components.local_solar.gateway.statistics import Statistics
 from tests.modbus.helpers import FakeClock
@@ -383,3 +389,58 @@ async def test_nobody_holds_up_the_bus_for_long(
     unit.hold()
     assert await code_of(bus.async_read(read(0))) == ExceptionCode.BUSY
     assert bus.silent == frozenset()
+
+
+# -- what one unit does not answer ------------------------------------------------------
+
+
+async def test_what_keeps_failing_is_left_alone_and_its_unit_is_not(
+    clock: FakeClock,
+) -> None:
+    bus = make_bus(unit := HeldUnit(), pace=PROMPT)
+    await bus.async_read(read(0))
+    for _ in range(3):
+        unit.error = ModbusTimeoutError("nothing there")
+        await code_of(bus.async_read(read(500, 2)))
+        unit.error = None
+    assert bus.refusal(1, clock.now) is None
+    assert bus.refuses(read(500, 2), clock.now) is ExceptionCode.NO_RESPONSE
+    assert bus.refuses(read(500), clock.now) is None
+    # Nothing has been answered since.
+    assert bus.silent == {1}
+    await bus.async_read(read(0))
+    assert bus.silent == frozenset()
+    clock.now += LONGEST
+    assert bus.refuses(read(500, 2), clock.now) is None
+    await bus.async_read(read(500, 2))
+    assert bus.refuses(read(500, 2), clock.now) is None
+
+
+async def test_a_silent_unit_is_tried_with_what_has_not_failed_first(
+    clock: FakeClock,
+) -> None:
+    bus = make_bus(unit := HeldUnit())
+    unit.error = ModbusTimeoutError("silent")
+    await code_of(bus.async_read(read(500)))
+    clock.now += SHORTEST
+    assert bus.refuses(read(500), clock.now) is ExceptionCode.NO_RESPONSE
+    assert bus.refuses(read(0), clock.now) is None
+    clock.now += SHORTEST
+    assert bus.refuses(read(500), clock.now) is None
+
+
+async def test_few_failures_are_remembered(clock: FakeClock) -> None:
+    bus = make_bus(unit := HeldUnit())
+    await bus.async_read(read(0))
+    for place in range(MOST_BAD + 10):
+        unit.error = ModbusTimeoutError("nothing there")
+        for _ in range(2):
+            await code_of(bus.async_read(read(1000 + place)))
+        unit.error = None
+        await bus.async_read(read(0))
+    refused = [
+        place
+        for place in range(MOST_BAD + 10)
+        if bus.refuses(read(1000 + place), clock.now)
+    ]
+    assert refused == list(range(10, MOST_BAD + 10))

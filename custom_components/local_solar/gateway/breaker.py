@@ -14,15 +14,18 @@ LONGEST: Final = 60.0
 
 
 class Breaker:
-    """Whether one unit, or the link, is worth asking."""
+    """Whether one unit, one block of it, or the link, is worth asking."""
 
-    def __init__(self) -> None:
-        """Trust nobody yet: a unit that never answered is left alone at its first silence."""
+    def __init__(self, patience: int = 1) -> None:
+        """Bear with so many failures less one.
+
+        Nobody is trusted yet: a unit that never answered is left alone at its first silence.
+        """
         self._failures = 0
         self._lost = 0.0
         self._interval = 0.0
         self._retry_at = 0.0
-        self._patience = 1
+        self._patience = patience
 
     @property
     def is_open(self) -> bool:

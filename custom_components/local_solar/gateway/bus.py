@@ -31,7 +31,7 @@ from modbus_connection import (
 )
 
 from ..modbus.reader import is_silence
-from .breaker import Breaker
+from .breaker import SHORTEST, TRUSTED, Breaker
 from .gap import Gap
 from .pdu import READ_HOLDING, READS, ExceptionCode, Request
 from .statistics import Statistics
@@ -49,8 +49,8 @@ HELD_UP: Final = 10.0
 """Seconds that one request may take in all. The library asks a device that says it is busy
 again and again for a minute, and others use the link as well."""
 
-MOST_MUTE: Final = 64
-"""Requests of which it is kept in mind that they are met with silence."""
+MOST_BAD: Final = 256
+"""Requests that are remembered because they failed; the oldest gives way."""
 
 type _Shape = tuple[int, int, int]
 
@@ -101,17 +101,22 @@ class Bus:
         self._pace = pace
         self._statistics = statistics
         self._breakers = {unit: Breaker() for unit in units}
+        self._bad: dict[Request, Breaker] = {}
+        """What failed when it was last asked for: there are devices that answer nothing where
+        they have no registers."""
         self._link = Breaker()
         self._doubts: dict[_Shape, _Doubt] = {}
-        self._mute: dict[Request, None] = {}
         for unit in units.values():
             unit.require_timeout(pace.timeout)
 
     @property
     def silent(self) -> frozenset[int]:
         """Units that are left alone because they do not answer."""
+        left_alone = {request.unit for request, bad in self._bad.items() if bad.is_open}
         return frozenset(
-            unit for unit, breaker in self._breakers.items() if breaker.is_open
+            unit
+            for unit, breaker in self._breakers.items()
+            if breaker.is_open or (breaker.is_failing and unit in left_alone)
         )
 
     @property
@@ -126,6 +131,22 @@ class Bus:
         if not self._breakers[unit].allows(now):
             return ExceptionCode.NO_RESPONSE
         return None
+
+    def refuses(self, request: Request, now: float) -> ExceptionCode | None:
+        """Return what a request is answered without asking its unit.
+
+        One that keeps failing where others are answered costs only those who ask for it.
+        """
+        code = self.refusal(request.unit, now)
+        if code is not None or (bad := self._bad.get(request)) is None:
+            return code
+        breaker = self._breakers[request.unit]
+        # What has not failed yet says more of whether a silent unit is back, if somebody
+        # asks for such.
+        is_worth_asking = (
+            breaker.allows(now - SHORTEST) if breaker.is_open else bad.allows(now)
+        )
+        return None if is_worth_asking else ExceptionCode.NO_RESPONSE
 
     @property
     def gap(self) -> float:
@@ -222,8 +243,7 @@ class Bus:
         finally:
             ended = self._quiet_since[request.unit] = monotonic()
             self._statistics.bus_busy += ended - started
-        self._note_answer(request.unit)
-        self._mute.pop(request, None)
+        self._note_answer(request)
         return octets
 
     async def _words(self, request: Request) -> bytes:
@@ -265,7 +285,7 @@ class Bus:
     def _failure(self, request: Request, err: ModbusError, started: float) -> BusError:
         """Take note of what went wrong and return what clients are told."""
         if isinstance(err, ModbusExceptionError) and not is_silence(err):
-            self._note_answer(request.unit)
+            self._note_answer(request)
             return BusError(err.exception_code or ExceptionCode.DEVICE_FAILURE)
         self._statistics.bus_errors += 1
         connected = self.units[request.unit].connected
@@ -281,24 +301,29 @@ class Bus:
         self._note_failure(request, started)
         return BusError(ExceptionCode.NO_RESPONSE)
 
-    def _note_answer(self, unit: int) -> None:
+    def _note_answer(self, request: Request) -> None:
+        self._bad.pop(request, None)
         self._link.answered()
-        self._breakers[unit].answered()
-        self._gaps[unit].answered(monotonic())
+        self._breakers[request.unit].answered()
+        self._gaps[request.unit].answered(monotonic())
 
     def _note_failure(self, request: Request, started: float) -> None:
         now = monotonic()
         breaker = self._breakers[request.unit]
-        if breaker.has_answered and request not in self._mute:
+        if (bad := self._bad.get(request)) is None:
+            if len(self._bad) >= MOST_BAD:
+                del self._bad[next(iter(self._bad))]
+            bad = self._bad[request] = Breaker(TRUSTED)
+        is_news = not bad.is_failing
+        bad.failed(now, now - started)
+        if is_news and breaker.has_answered:
             # The silence of a unit that is not there is not the gap's fault, nor is that to
             # a request which is never answered.
             self._gaps[request.unit].failed(now)
-            if len(self._mute) >= MOST_MUTE:
-                del self._mute[next(iter(self._mute))]
-            self._mute[request] = None
         self.units[request.unit].set_message_spacing(0.0)
         self._link.answered()
-        breaker.failed(now, now - started)
+        if is_news or breaker.is_open:
+            breaker.failed(now, now - started)
         sent = now - self._pace.timeout if now - started > self._pace.timeout else now
         self._doubt(request, sent)
 

@@ -275,7 +275,7 @@ class Gateway:
         async with self._one_write:
             self._scheduler.forget(request.unit)
             try:
-                self._check_again(client, request)
+                self._check_again(writer, client, request)
                 await writer.async_write(request, client)
             except WriteRefusedError as err:
                 if err.code is not ExceptionCode.DEVICE_FAILURE:
@@ -291,12 +291,11 @@ class Gateway:
                 self._scheduler.forget(request.unit)
         answer(said)
 
-    def _check_again(self, client: Client, request: Request) -> None:
+    def _check_again(self, writer: Writer, client: Client, request: Request) -> None:
         """See that a write may still be done that waited for others.
 
         Raises ``WriteRefusedError`` if the policy has become another one meanwhile.
         """
         if (refusal := self._policy.refusal(client, request)) is not None:
-            if self._writer is not None:
-                self._writer.blocked(request, client, refusal)
+            writer.blocked(request, client, refusal)
             raise WriteRefusedError(REFUSED_WITH[refusal], refusal)

@@ -132,7 +132,7 @@ class Scheduler:
     def submit(self, client: Client, request: Request, reply: Reply) -> None:
         """Have a read done and its answer told, by ``reply``, when its turn comes."""
         now = monotonic()
-        if (code := self._bus.refusal(request.unit, now)) is not None:
+        if (code := self._bus.refuses(request, now)) is not None:
             reply(exception_answer(request.function, code))
             return
         if client.waiting > MOST_WAITING:
@@ -324,8 +324,7 @@ class Scheduler:
         request = job.request
         now = job.started = monotonic()
         self._retire(job)
-        code = self._bus.refusal(request.unit, now)
-        if code is not None:
+        if (code := self._bus.refuses(request, now)) is not None:
             self._refuse(job, code)
             return
         self._drop_impatient(job, now)
