@@ -80,7 +80,7 @@ def _full(stand: Stand) -> Iterator[Metric]:
         stand,
         _after_each_other(
             partial(faults, calm=20.0, beside=60.0),
-            partial(manners, rounds=3, seconds=6.0),
+            partial(manners, rounds=4, seconds=6.0),
         ),
         partial(sweep, late=LATE, seconds=80.0),
         partial(gone, links=tuple(LINKS), seconds=120.0),

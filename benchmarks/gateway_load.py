@@ -291,6 +291,7 @@ class Group:
             "oldest": seen.oldest,
             "oldest_asked": seen.oldest_asked,
             "log": self.log,
+            "times": times if self.keeps_log else [],
             "cpu": time.process_time(),
         }
 
