@@ -38,6 +38,10 @@ SLOWLY: Final = 1 / 16
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at who has waited for too long."""
 
+MOST_OWED: Final = 15.0
+"""Seconds that a client waits for the others after a long answer, at most. It may not be to
+blame: somebody else of Home Assistant had the link, or a unit was silent for once."""
+
 type Reply = Callable[[bytes], None]
 
 
@@ -236,7 +240,8 @@ class Scheduler:
         """Return for how many turns an answer counts, and learn how long most take."""
         if not self._usual:
             self._usual = seconds
-        turns = max(1, round(seconds / self._usual))
+        all_once = self._usual * (len(self._turns) + 1)
+        turns = max(1, round(min(seconds / self._usual, MOST_OWED / all_once)))
         # Quick answers tell soon what is usual. What takes long counts as twice the usual,
         # so that some of it does not make it so.
         weight = QUICKLY if seconds < self._usual else SLOWLY
