@@ -870,3 +870,18 @@ async def test_a_read_on_its_way_is_seen_to_its_end_when_the_gateway_stops() -> 
         assert await waiting[0] == words(0)
         assert not waiting[1].done()
     assert len(unit.reads) == 1
+
+
+async def test_a_write_begins_when_no_late_answer_can_come_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bus_module, "LATEST", 0.2)
+    unit = HeldUnit()
+    writer = RecordingWriter(unit)
+    client = make_client()
+    async with running(unit, policy=WRITERS, writer=writer) as (_, asked):
+        unit.error = ModbusTimeoutError("late")
+        began = monotonic()
+        await asked.ask(client, read_pdu(0))
+        assert await asked.ask(client, WRITE) == WRITE
+        assert monotonic() - began >= 0.2

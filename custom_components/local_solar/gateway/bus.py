@@ -184,6 +184,15 @@ class Bus:
                     await unit.disconnect()
                 return
 
+    async def async_let_late_answers_pass(self, unit: int) -> None:
+        """Wait until no answer of a unit can come any more that nobody waits for."""
+        now = monotonic()
+        until = max(
+            (doubt.until for shape, doubt in self._doubts.items() if shape[0] == unit),
+            default=now,
+        )
+        await asyncio.sleep(max(0.0, until - now))
+
     async def async_read(self, request: Request) -> bytes:
         """Return the registers that a request asks for, two bytes each.
 
