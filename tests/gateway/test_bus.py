@@ -181,14 +181,22 @@ async def test_what_is_never_answered_does_not_make_the_pauses_long() -> None:
     assert bus.gap == 0.0
 
 
-async def test_a_link_that_is_open_is_opened_anew_for_its_shorter_timeout() -> None:
+@pytest.mark.parametrize(("waits", "is_renewed"), [(1.5, False), (10.0, True)])
+async def test_a_link_that_keeps_to_a_longer_timeout_is_opened_anew_once(
+    clock: FakeClock, waits: float, is_renewed: bool
+) -> None:
     unit = HeldUnit()
+
+    def wait() -> None:
+        clock.now += waits
+
     bus = make_bus(unit)
-    await bus.async_renew()
-    await bus.async_read(read(0))
+    unit.takes = wait
+    unit.error = ModbusTimeoutError("silent")
+    await code_of(bus.async_read(read(0)))
+    assert unit.connected is not is_renewed
+    await code_of(bus.async_read(read(1, 2)))
     assert unit.connected
-    await bus.async_renew()
-    assert not unit.connected
 
 
 async def test_links_with_transaction_ids_have_no_late_answers(

@@ -49,6 +49,9 @@ HELD_UP: Final = 10.0
 """Seconds that one request may take in all. The library asks a device that says it is busy
 again and again for a minute, and others use the link as well."""
 
+PATIENT: Final = 2
+"""So many times as long as it was asked to, a link that waits keeps to a timeout of others."""
+
 MOST_BAD: Final = 256
 """Requests that are remembered because they failed; the oldest gives way."""
 
@@ -105,6 +108,7 @@ class Bus:
         """What failed when it was last asked for: there are devices that answer nothing where
         they have no registers."""
         self._link = Breaker()
+        self._is_renewed = False
         self._doubts: dict[_Shape, _Doubt] = {}
         for unit in units.values():
             unit.require_timeout(pace.timeout)
@@ -173,17 +177,6 @@ class Bus:
                 ready = max(ready, doubt.until)
         return ready
 
-    async def async_renew(self) -> None:
-        """Have the link opened anew: one that is open keeps to its longer timeout.
-
-        So does one with several units for all of them together.
-        """
-        for unit in self.units.values():
-            if unit.connected:
-                with suppress(ModbusError):
-                    await unit.disconnect()
-                return
-
     async def async_let_late_answers_pass(self, unit: int) -> None:
         """Wait until no answer of a unit can come any more that nobody waits for."""
         now = monotonic()
@@ -207,7 +200,9 @@ class Bus:
             return await self._ask(request)
         except ModbusError as err:
             if not self._is_stray(request, err):
-                raise self._failure(request, err, started) from err
+                failure = self._failure(request, err, started)
+                await self._renew_if_patient(self.units[request.unit], started)
+                raise failure from err
         # Its own answer is right for the second attempt as well, and for no other request.
         self._doubt(request, monotonic())
         await asyncio.sleep(STRAY)
@@ -222,6 +217,18 @@ class Bus:
             raise failure from err
         finally:
             self._doubt(request, monotonic())
+
+    async def _renew_if_patient(self, unit: ModbusUnit, started: float) -> None:
+        """Have a link opened anew, once, that waits much longer than it was asked to.
+
+        One that was open before we asked keeps to its longer timeout until then.
+        """
+        patience = PATIENT * self._pace.timeout
+        if self._is_renewed or monotonic() - started < patience or not unit.connected:
+            return
+        self._is_renewed = True
+        with suppress(ModbusError):
+            await unit.disconnect()
 
     async def _ask(self, request: Request) -> bytes:
         """Ask once. Raises ``ModbusError``, or ``BusError`` if it says nothing of the unit."""

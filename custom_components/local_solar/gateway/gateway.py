@@ -94,7 +94,6 @@ class Gateway:
 
     async def start(self) -> None:
         """Begin to serve what clients ask."""
-        await self._bus.async_renew()
         self._worker = asyncio.create_task(
             self._scheduler.async_run(), name="local_solar gateway"
         )
