@@ -173,6 +173,17 @@ class Bus:
                 ready = max(ready, doubt.until)
         return ready
 
+    def may_be_late(self, request: Request, now: float) -> bool:
+        """Return whether a request may get the answer to the same one, sent before."""
+        doubt = self._doubts.get(_shape(request))
+        return doubt is not None and doubt.until > now
+
+    def forget(self, unit: int) -> None:
+        """Take no late answer of a unit for right any more: it has been written to."""
+        for shape, doubt in self._doubts.items():
+            if shape[0] == unit:
+                self._doubts[shape] = doubt._replace(repeatable=None)
+
     async def async_renew(self) -> None:
         """Have the link opened anew: one that is open keeps to its longer timeout.
 
@@ -199,8 +210,7 @@ class Bus:
         Raises ``BusError``.
         """
         started = monotonic()
-        doubt = self._doubts.get(_shape(request))
-        if doubt is not None and doubt.until > started:
+        if self.may_be_late(request, started):
             # It is repeated. Its answers are two then, of which one comes later.
             self._doubt(request, started)
         try:
