@@ -452,3 +452,16 @@ async def test_few_failures_are_remembered(clock: FakeClock) -> None:
         if bus.refuses(read(1000 + place), clock.now)
     ]
     assert refused == list(range(10, MOST_BAD + 10))
+
+
+async def test_a_late_answer_from_before_a_write_is_right_for_nobody(
+    clock: FakeClock,
+) -> None:
+    bus = make_bus(Scripted(ModbusTimeoutError("")), HeldUnit(), pace=PROMPT)
+    await code_of(bus.async_read(read(0)))
+    assert bus.ready_at(read(0), clock.now) <= clock.now
+    assert bus.may_be_late(read(0), clock.now)
+    bus.forget(2)
+    assert bus.ready_at(read(0), clock.now) <= clock.now
+    bus.forget(1)
+    assert bus.ready_at(read(0), clock.now) == clock.now + LATEST

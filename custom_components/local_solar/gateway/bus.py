@@ -177,6 +177,17 @@ class Bus:
                 ready = max(ready, doubt.until)
         return ready
 
+    def may_be_late(self, request: Request, now: float) -> bool:
+        """Return whether a request may get the answer to the same one, sent before."""
+        doubt = self._doubts.get(_shape(request))
+        return doubt is not None and doubt.until > now
+
+    def forget(self, unit: int) -> None:
+        """Take no late answer of a unit for right any more: it has been written to."""
+        for shape, doubt in self._doubts.items():
+            if shape[0] == unit:
+                self._doubts[shape] = doubt._replace(repeatable=None)
+
     async def async_let_late_answers_pass(self, unit: int) -> None:
         """Wait until no answer of a unit can come any more that nobody waits for."""
         now = monotonic()
@@ -192,8 +203,7 @@ class Bus:
         Raises ``BusError``.
         """
         started = monotonic()
-        doubt = self._doubts.get(_shape(request))
-        if doubt is not None and doubt.until > started:
+        if self.may_be_late(request, started):
             # It is repeated. Its answers are two then, of which one comes later.
             self._doubt(request, started)
         try:

@@ -198,6 +198,7 @@ class Scheduler:
         """Hand out nothing any more that was read of a unit until now."""
         self._epochs[unit] += 1
         self._cache.forget(unit)
+        self._bus.forget(unit)
 
     def finish(self) -> None:
         """Begin nothing more: ``async_run`` ends when what is on the bus has been answered."""
@@ -338,6 +339,7 @@ class Scheduler:
         self._statistics.waited += sum(now - waiter.asked for waiter in job.waiters)
         job.epoch = self._epochs[request.unit]
         self._running = job
+        is_fresh = not self._bus.may_be_late(request, now)
         try:
             octets = await self._bus.async_read(request)
         except BusError as err:
@@ -348,7 +350,7 @@ class Scheduler:
         finally:
             # Nobody joins it any more, however it ended.
             self._running = None
-        if job.epoch == self._epochs[request.unit]:
+        if is_fresh and job.epoch == self._epochs[request.unit]:
             self._cache.store(request, octets, now)
         self._answer(job, octets, now)
 
