@@ -47,16 +47,16 @@ def _begin_morning(stand: Stand, seconds: float, speed: float) -> Peer:
 
 
 def _quick(stand: Stand) -> Iterator[Metric]:
-    yield from rates(stand, 2, 0.5)
+    yield from rates(stand, 2, 0.4)
     yield from connect_at_once(stand, "tcp", None)
-    played = _begin_morning(stand, 40.0, 3.0)
+    played = _begin_morning(stand, 30.0, 3.0)
     yield from _together(
         stand,
-        partial(wire, rounds={1: 20, 16: 1}, bare_seconds=4.0),
-        partial(same_blocks, seconds=5.0),
-        partial(faults, calm=3.0, beside=8.0),
-        partial(sweep, late=LATE[::2], seconds=14.0),
-        partial(gone, links=("rtu", "tcp"), seconds=3.0),
+        partial(wire, rounds={1: 10, 16: 1}, bare_seconds=2.0),
+        partial(same_blocks, seconds=4.0),
+        partial(faults, calm=2.0, beside=6.0),
+        partial(sweep, late=LATE[1::3], seconds=12.0),
+        partial(gone, links=("rtu",), seconds=2.0),
     )
     yield from morning(played)
     yield from mixed_reads(stand, 20_000)
@@ -80,7 +80,7 @@ def _full(stand: Stand) -> Iterator[Metric]:
         stand,
         _after_each_other(
             partial(faults, calm=20.0, beside=60.0),
-            partial(manners, rounds=4, seconds=6.0),
+            partial(manners, rounds=2, seconds=3.0),
         ),
         partial(sweep, late=LATE, seconds=80.0),
         partial(gone, links=tuple(LINKS), seconds=120.0),

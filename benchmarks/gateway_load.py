@@ -19,6 +19,8 @@ from .gateway_words import Block, answer_of, stamp_of
 
 HOST: Final = "127.0.0.1"
 RECONNECT_SECONDS: Final = 0.1
+LAST_ANSWER: Final = 0.2
+"""Seconds for which clients that leave wait for what they have asked."""
 EXCEPTION_PAUSE: Final = 0.05
 """Seconds after which a client asks for the next when it was told an exception."""
 
@@ -249,7 +251,7 @@ class Group:
     async def stop(self) -> None:
         """Let all have their last answer, for a while, and leave."""
         self.is_over = True
-        until = time.monotonic() + 1.0
+        until = time.monotonic() + LAST_ANSWER
         while (
             any(client.is_waiting for client in self.clients)
             and time.monotonic() < until

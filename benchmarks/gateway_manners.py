@@ -148,14 +148,17 @@ class Manners:
 
 
 def manners(stand: Stand, rounds: int, seconds: float) -> Iterator[Metric]:
-    """Measure so many rounds of so many seconds; of modbus-proxy, one."""
-    found = []
-    for anchor in (False, True):
-        cases = Manners(stand, tuple(ROGUES), anchor=anchor)
+    """Measure so many rounds of so many seconds, one kind of rogue after the other.
+
+    Together they would be a crowd that has all of a small computer for itself.
+    """
+    for rogue in ROGUES:
+        cases = [Manners(stand, (rogue,), anchor=anchor) for anchor in (False, True)]
         sleep(3.0)
-        for _ in range(1 if anchor else rounds):
-            cases.turn(seconds)
-        cases.stop()
-        found.append(cases)
-    ours, anchors = found
-    yield from ours.metrics(anchors)
+        for _ in range(rounds):
+            for case in cases:
+                case.turn(seconds)
+        for case in cases:
+            case.stop()
+        ours, anchor = cases
+        yield from ours.metrics(anchor)
