@@ -196,7 +196,7 @@ def _of_three_units() -> list[list[Block]]:
 def faults(stand: Stand, calm: float, beside: float) -> Iterator[Metric]:
     """Measure so many seconds without faults, and with them."""
     cases = Faults(stand)
-    sleep(4.0)
+    sleep(min(4.0, 1.0 + calm))
     cases.settle()
     cases.calm(calm)
     cases.beside(beside)

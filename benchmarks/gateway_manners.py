@@ -6,6 +6,7 @@ the other.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from statistics import median
 from time import sleep
@@ -156,8 +157,9 @@ def manners(stand: Stand, rounds: int, seconds: float) -> Iterator[Metric]:
         cases = [Manners(stand, (rogue,), anchor=anchor) for anchor in (False, True)]
         sleep(3.0)
         for _ in range(rounds):
-            for case in cases:
-                case.turn(seconds)
+            with ThreadPoolExecutor(len(cases)) as pool:
+                # Consumed, so that what goes wrong is raised.
+                list(pool.map(lambda case: case.turn(seconds), cases))
         for case in cases:
             case.stop()
         ours, anchor = cases

@@ -243,7 +243,7 @@ def connect_at_once(stand: Stand, link: str, baud: int | None) -> Iterator[Metri
     line = stand.line(link, baud)
     proxy = stand.gateway(line)
     first = stand.clients(proxy, plans[64:])
-    sleep(3.0)
+    sleep(2.5)
     first.stop()
     clients = stand.clients(proxy, plans[:64])
     sleep(bus + 1.0)
