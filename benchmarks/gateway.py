@@ -52,7 +52,7 @@ def _quick(stand: Stand) -> Iterator[Metric]:
     played = _begin_morning(stand, 30.0, 3.0)
     yield from _together(
         stand,
-        partial(wire, rounds={1: 10, 16: 1}, bare_seconds=2.0),
+        partial(wire, rounds={1: 30, 16: 1}, bare_seconds=2.0),
         partial(same_blocks, seconds=4.0),
         partial(faults, calm=2.0, beside=6.0),
         partial(sweep, late=LATE[1::3], seconds=12.0),
