@@ -47,7 +47,7 @@ def _begin_morning(stand: Stand, seconds: float, speed: float) -> Peer:
 
 
 def _quick(stand: Stand) -> Iterator[Metric]:
-    yield from rates(stand, 2, 0.4)
+    yield from rates(stand, 2, 0.3)
     yield from connect_at_once(stand, "tcp", None)
     played = _begin_morning(stand, 30.0, 3.0)
     yield from _together(

@@ -19,6 +19,7 @@ from custom_components.local_solar.gateway.gateway import Gateway
 from custom_components.local_solar.gateway.server import Limits, Server
 
 from .datalogger_asking import Answer, async_answer_questions
+from .gateway_minimal import MinimalServer
 from .gateway_words import READ_HOLDING, Block
 
 HOST: Final = "127.0.0.1"
@@ -110,6 +111,9 @@ async def _serve() -> None:
             case "open":
                 served[name] = Served(question)
                 return {"port": await served[name].start()}
+            case "minimal":
+                unit = _connection(question["to"]).for_unit(1)
+                return {"port": await MinimalServer(unit).start()}
             case "loop":
                 return await _loop(question)
             case "profile":

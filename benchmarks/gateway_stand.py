@@ -169,6 +169,11 @@ class Stand:
         )["port"]
         return Proxy(port, process.pid, process, name)
 
+    def minimal(self, to: Answer) -> Proxy:
+        """Start the least server that there can be."""
+        process = self.process()
+        return Proxy(process.ask(do="minimal", to=to)["port"], process.pid)
+
     def anchor(self, to: Answer) -> Proxy:
         """Start modbus-proxy, with its own settings, for a line by Modbus TCP."""
         port = free_port()
