@@ -16,15 +16,10 @@ from modbus_connection import (
 )
 import pytest
 
-from custom_components.local_solar.gateway import bus as bus_module
+from custom_components.local_solar.gateway import bus as bus_module, late_answers
 from custom_components.local_solar.gateway.breaker import LONGEST, SHORTEST
-from custom_components.local_solar.gateway.bus import (
-    LATEST,
-    MOST_BAD,
-    Bus,
-    BusError,
-    Pace,
-)
+from custom_components.local_solar.gateway.bus import MOST_BAD, Bus, BusError, Pace
+from custom_components.local_solar.gateway.late_answers import LATEST
 from custom_components.local_solar.gateway.pdu import READ_INPUT, ExceptionCode, Request
 from custom_components.local_solar.gateway.statistics import Statistics
 from tests.modbus.helpers import FakeClock
@@ -36,7 +31,8 @@ from .helpers import PROMPT, HeldUnit, read
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """Return the clock that the bus goes by."""
     clock = FakeClock()
-    monkeypatch.setattr(bus_module, "monotonic", clock.monotonic)
+    for module in (bus_module, late_answers):
+        monkeypatch.setattr(module, "monotonic", clock.monotonic)
     return clock
 
 

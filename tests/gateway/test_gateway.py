@@ -15,7 +15,11 @@ from modbus_connection import (
 )
 import pytest
 
-from custom_components.local_solar.gateway import bus as bus_module, scheduler
+from custom_components.local_solar.gateway import (
+    bus as bus_module,
+    late_answers,
+    scheduler,
+)
 from custom_components.local_solar.gateway.bus import Pace
 from custom_components.local_solar.gateway.clients import Client, ClientKind
 from custom_components.local_solar.gateway.gateway import (
@@ -117,7 +121,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         nonlocal moved
         moved += seconds
 
-    for module in ("bus", "scheduler", "gateway"):
+    for module in ("bus", "late_answers", "scheduler", "gateway"):
         monkeypatch.setattr(
             f"custom_components.local_solar.gateway.{module}.monotonic", moved_on
         )
@@ -548,7 +552,7 @@ async def test_the_dongle_hears_silence_where_the_inverter_would_be_silent() -> 
 async def test_the_shape_of_a_request_that_was_given_up_waits_and_others_do_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bus_module, "LATEST", 0.3)
+    monkeypatch.setattr(late_answers, "LATEST", 0.3)
     unit = HeldUnit()
     client = make_client()
     async with running(unit) as (_, asked):
@@ -784,7 +788,7 @@ async def test_who_has_left_is_not_answered_by_what_is_on_the_bus() -> None:
 async def test_what_cannot_begin_is_given_up_as_well(
     clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bus_module, "LATEST", 1000.0)
+    monkeypatch.setattr(late_answers, "LATEST", 1000.0)
     unit = HeldUnit()
     client = make_client()
     async with running(unit) as (_, asked):
@@ -875,7 +879,7 @@ async def test_a_read_on_its_way_is_seen_to_its_end_when_the_gateway_stops() -> 
 async def test_a_write_begins_when_no_late_answer_can_come_any_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bus_module, "LATEST", 0.2)
+    monkeypatch.setattr(late_answers, "LATEST", 0.2)
     unit = HeldUnit()
     writer = RecordingWriter(unit)
     client = make_client()

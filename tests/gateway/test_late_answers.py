@@ -14,7 +14,7 @@ from modbus_connection import ModbusSerialParams
 from modbus_connection.tmodbus import ModbusConnection
 import pytest
 
-from custom_components.local_solar.gateway import breaker, bus
+from custom_components.local_solar.gateway import breaker, bus, late_answers
 from custom_components.local_solar.gateway.bus import Pace
 from custom_components.local_solar.gateway.framing import Frame, RtuRequests, rtu_frame
 from custom_components.local_solar.gateway.gateway import Gateway
@@ -42,7 +42,7 @@ pytestmark = [
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all times shrink with those of the device."""
-    monkeypatch.setattr(bus, "LATEST", bus.LATEST * HURRY)
+    monkeypatch.setattr(late_answers, "LATEST", late_answers.LATEST * HURRY)
     monkeypatch.setattr(bus, "STRAY", bus.STRAY * HURRY)
     # Units that are left alone show nothing.
     monkeypatch.setattr(breaker, "SHORTEST", 0.02)

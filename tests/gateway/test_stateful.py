@@ -22,9 +22,10 @@ from modbus_connection import (
 )
 from modbus_connection.mock import MockModbusConnection, MockModbusUnit
 
-from custom_components.local_solar.gateway.bus import HELD_UP, LATEST, Pace
+from custom_components.local_solar.gateway.bus import HELD_UP, Pace
 from custom_components.local_solar.gateway.clients import Client, ClientKind
 from custom_components.local_solar.gateway.gateway import Gateway, WriteRefusedError
+from custom_components.local_solar.gateway.late_answers import LATEST
 from custom_components.local_solar.gateway.pdu import (
     READ_HOLDING,
     READ_INPUT,
@@ -220,7 +221,7 @@ class GatewayMachine(RuleBasedStateMachine):
         """Start a gateway."""
         super().__init__()
         self.loop = VirtualLoop()
-        self.ruled = self.loop.rule(("bus", "scheduler", "gateway"))
+        self.ruled = self.loop.rule(("bus", "late_answers", "scheduler", "gateway"))
         self.units = Units(self.loop)
         self.door = Door()
         self.clients: list[Client] = []

@@ -1,11 +1,5 @@
 """Asks units for registers, one at a time, and makes of what goes wrong what clients get.
 
-RTU has no transaction ids. An answer that comes after its request was given up would be
-taken for that to the next request of the same shape: same unit, function and length. So
-after a request was given up, none of that shape is sent until its answer cannot come any
-more, but for the same request, once: clients repeat themselves, and the late answer is right
-for that. The library below sorts out answers of other functions and units by itself.
-
 A late answer that does not fit the request it meets is seen for what it is. So is an
 exception, which fits all requests of its function: while another answer is awaited, no
 exception is believed. The request is asked again when its own answer has died away.
@@ -19,7 +13,7 @@ import logging
 from math import inf
 from struct import pack
 from time import monotonic
-from typing import Final, NamedTuple
+from typing import Final
 
 from modbus_connection import (
     ModbusConnectionError,
@@ -33,14 +27,11 @@ from modbus_connection import (
 from ..modbus.reader import is_silence
 from .breaker import SHORTEST, TRUSTED, Breaker
 from .gap import Gap
+from .late_answers import LateAnswers
 from .pdu import READ_HOLDING, READS, ExceptionCode, Request
 from .statistics import Statistics
 
 _LOGGER = logging.getLogger(__name__)
-
-LATEST: Final = 4.0
-"""Seconds after a request at which its answer cannot come any more. What is recorded of late
-answers lies below 3 s."""
 
 STRAY: Final = 0.3
 """Seconds in which a request's own answer comes and goes, when that to another came first."""
@@ -54,16 +45,6 @@ PATIENT: Final = 2
 
 MOST_BAD: Final = 256
 """Requests that are remembered because they failed; the oldest gives way."""
-
-type _Shape = tuple[int, int, int]
-
-
-class _Doubt(NamedTuple):
-    """An answer that may still come."""
-
-    until: float
-    repeatable: int | None
-    """The address for which it would be right, if that may be asked for again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +90,9 @@ class Bus:
         they have no registers."""
         self._link = Breaker()
         self._is_renewed = False
-        self._doubts: dict[_Shape, _Doubt] = {}
+        self._late = LateAnswers()
+        self._calm: set[int] = set()
+        """Units that answer everything, on a link that works: nothing has to be weighed."""
         for unit in units.values():
             unit.require_timeout(pace.timeout)
 
@@ -141,6 +124,8 @@ class Bus:
 
         One that keeps failing where others are answered costs only those who ask for it.
         """
+        if request.unit in self._calm:
+            return None
         code = self.refusal(request.unit, now)
         if code is not None or (bad := self._bad.get(request)) is None:
             return code
@@ -166,36 +151,20 @@ class Bus:
         """
         unit = request.unit
         ready = self._quiet_since[unit] + self._gaps[unit].seconds
-        if self._doubts:
-            self._doubts = {
-                shape: doubt
-                for shape, doubt in self._doubts.items()
-                if doubt.until > now
-            }
-            doubt = self._doubts.get(_shape(request))
-            if doubt is not None and doubt.repeatable != request.address:
-                ready = max(ready, doubt.until)
-        return ready
+        return max(ready, self._late.sure_at(request, now))
 
     def may_be_late(self, request: Request, now: float) -> bool:
         """Return whether a request may get the answer to the same one, sent before."""
-        doubt = self._doubts.get(_shape(request))
-        return doubt is not None and doubt.until > now
+        return self._late.may_fit(request, now)
 
     def forget(self, unit: int) -> None:
         """Take no late answer of a unit for right any more: it has been written to."""
-        for shape, doubt in self._doubts.items():
-            if shape[0] == unit:
-                self._doubts[shape] = doubt._replace(repeatable=None)
+        self._late.forget(unit)
 
     async def async_let_late_answers_pass(self, unit: int) -> None:
         """Wait until no answer of a unit can come any more that nobody waits for."""
         now = monotonic()
-        until = max(
-            (doubt.until for shape, doubt in self._doubts.items() if shape[0] == unit),
-            default=now,
-        )
-        await asyncio.sleep(max(0.0, until - now))
+        await asyncio.sleep(self._late.over_at(unit, now) - now)
 
     async def async_read(self, request: Request) -> bytes:
         """Return the registers that a request asks for, two bytes each.
@@ -205,7 +174,7 @@ class Bus:
         started = monotonic()
         if self.may_be_late(request, started):
             # It is repeated. Its answers are two then, of which one comes later.
-            self._doubt(request, started)
+            self._expect(request, started)
         try:
             return await self._ask(request)
         except ModbusError as err:
@@ -214,7 +183,7 @@ class Bus:
                 await self._renew_if_patient(self.units[request.unit], started)
                 raise failure from err
         # Its own answer is right for the second attempt as well, and for no other request.
-        self._doubt(request, monotonic())
+        self._expect(request, monotonic())
         await asyncio.sleep(STRAY)
         started = monotonic()
         try:
@@ -226,7 +195,7 @@ class Bus:
                 raise BusError(ExceptionCode.NO_RESPONSE) from err
             raise failure from err
         finally:
-            self._doubt(request, monotonic())
+            self._expect(request, monotonic())
 
     async def _renew_if_patient(self, unit: ModbusUnit, started: float) -> None:
         """Have a link opened anew, once, that waits much longer than it was asked to.
@@ -245,9 +214,8 @@ class Bus:
         # So that others of Home Assistant keep to it too. A unit that fails has been silent
         # for long enough, and the others would wait as well.
         is_failing = self._breakers[request.unit].is_failing
-        self.units[request.unit].set_message_spacing(
-            0.0 if is_failing else self._gaps[request.unit].seconds
-        )
+        spacing = 0.0 if is_failing else self._gaps[request.unit].seconds
+        self.units[request.unit].set_message_spacing(spacing)
         self._statistics.bus_requests += 1
         started = monotonic()
         try:
@@ -293,19 +261,12 @@ class Bus:
             functions = READS
         else:
             return False
-        now, own = monotonic(), _shape(request)
-        return any(
-            shape != own
-            and shape[0] == request.unit
-            and shape[1] in functions
-            and doubt.until > now
-            for shape, doubt in self._doubts.items()
-        )
+        return self._late.may_meet(request, functions)
 
     def _unknown(self, request: Request, code: ExceptionCode) -> BusError:
         """Take note of a request of which nobody knows whether it was sent."""
         self._statistics.bus_errors += 1
-        self._doubt(request, monotonic())
+        self._expect(request, monotonic())
         return BusError(code)
 
     def _failure(self, request: Request, err: ModbusError, started: float) -> BusError:
@@ -319,22 +280,29 @@ class Bus:
             isinstance(err, ModbusTimeoutError) and not connected
         ):
             now = monotonic()
+            self._calm.clear()
             self._link.failed(now, now - started)
             # It may have been sent before the link was lost, and a bridge hands on what
             # comes to whoever is connected then.
-            self._doubt(request, now)
+            self._expect(request, now)
             return BusError(ExceptionCode.PATH_UNAVAILABLE)
         self._note_failure(request, started)
         return BusError(ExceptionCode.NO_RESPONSE)
 
     def _note_answer(self, request: Request) -> None:
+        unit = request.unit
+        self._gaps[unit].answered(monotonic())
+        if unit in self._calm:
+            return
         self._bad.pop(request, None)
         self._link.answered()
-        self._breakers[request.unit].answered()
-        self._gaps[request.unit].answered(monotonic())
+        self._breakers[unit].answered()
+        if not any(bad.unit == unit for bad in self._bad):
+            self._calm.add(unit)
 
     def _note_failure(self, request: Request, started: float) -> None:
         now = monotonic()
+        self._calm.discard(request.unit)
         breaker = self._breakers[request.unit]
         if (bad := self._bad.get(request)) is None:
             if len(self._bad) >= MOST_BAD:
@@ -351,17 +319,9 @@ class Bus:
         if is_news or breaker.is_open:
             breaker.failed(now, now - started)
         sent = now - self._pace.timeout if now - started > self._pace.timeout else now
-        self._doubt(request, sent)
+        self._expect(request, sent)
 
-    def _doubt(self, request: Request, sent: float) -> None:
-        """Expect the answer to a request until it cannot come any more."""
-        if self._pace.has_transactions:
-            return
-        shape = _shape(request)
-        is_first = shape not in self._doubts or self._doubts[shape].until <= monotonic()
-        repeatable = request.address if is_first else None
-        self._doubts[shape] = _Doubt(sent + LATEST, repeatable)
-
-
-def _shape(request: Request) -> _Shape:
-    return request.unit, request.function, request.length
+    def _expect(self, request: Request, sent: float) -> None:
+        """Expect an answer that nobody waits for any more, unless the link tells them apart."""
+        if not self._pace.has_transactions:
+            self._late.expect(request, sent)

@@ -9,10 +9,11 @@ from typing import Final, Protocol
 
 from modbus_connection import ModbusUnit
 
-from .bus import LATEST, Bus, Pace
+from .bus import Bus, Pace
 from .cache import BlockCache
 from .capture import Recorder
 from .clients import Client
+from .late_answers import LATEST
 from .pdu import (
     BROADCAST,
     GATEWAYS_OWN,

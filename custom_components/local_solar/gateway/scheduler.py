@@ -123,6 +123,8 @@ class Scheduler:
         """Seconds that most answers take."""
         self._queued: dict[tuple[int, int], dict[Request, Job]] = {}
         """Jobs that have not begun, by unit and function."""
+        self._longest: dict[tuple[int, int], int] = {}
+        """The length of the longest of these, or of one that has begun since."""
         self._running: Job | None = None
         self._epochs = dict.fromkeys(bus.units, 0)
         self._work = Event()
@@ -156,11 +158,15 @@ class Scheduler:
     def _enqueue(self, waiter: Waiter, *, alone: bool = False) -> None:
         """Let somebody wait, in company of those who want more unless ``alone``."""
         request = waiter.request
-        queued = self._queued.setdefault((request.unit, request.function), {})
-        if (job := queued.get(request)) is None and not alone:
+        kind = request.unit, request.function
+        queued = self._queued.setdefault(kind, {})
+        job = queued.get(request)
+        longest = self._longest.get(kind, 0)
+        if job is None and request.length < longest and not alone:
             job = _wider(queued, request)
         if job is None:
             job = queued[request] = Job(request)
+            self._longest[kind] = max(longest, request.length)
         job.waiters.append(waiter)
         # It stands in this client's line too: nobody waits longer for having company.
         line = self._lines.get(waiter.client)
@@ -266,19 +272,16 @@ class Scheduler:
         """Return whose turn it is and what is to be done, ``None`` if there is nothing."""
         now = monotonic()
         not_ready: list[tuple[float, Line]] = []
-        groups = (self._take_others, self._take_dongle)
-        if not self._dongle_was_last:
-            groups = groups[::-1]
         found: tuple[Line, Job] | None = None
-        for take in groups:
-            while found is None and (line := take()) is not None:
-                job, ready_at = self._first_ready(line.jobs, now)
-                if job is not None:
-                    found = line, job
-                elif line.jobs:
-                    not_ready.append((ready_at, line))
-                else:
-                    line.is_in_turn = False
+        dongle_first = not self._dongle_was_last
+        while found is None and (line := self._take_line(dongle_first)) is not None:
+            job, ready_at = self._first_ready(line.jobs, now)
+            if job is not None:
+                found = line, job
+            elif line.jobs:
+                not_ready.append((ready_at, line))
+            else:
+                line.is_in_turn = False
         for _, line in not_ready:
             self._put_in_turn(line)
         if found is not None:
@@ -289,10 +292,10 @@ class Scheduler:
             self._wake_at(min(ready_at for ready_at, _ in not_ready))
         return found
 
-    def _take_dongle(self) -> Line | None:
-        return self._first.popleft() if self._first else None
-
-    def _take_others(self) -> Line | None:
+    def _take_line(self, dongle_first: bool) -> Line | None:
+        """Return the line whose turn it is, ``None`` if nobody waits."""
+        if self._first and (dongle_first or not self._turns):
+            return self._first.popleft()
         return heappop(self._turns)[2] if self._turns else None
 
     def _go_on_with(self, line: Line) -> None:
@@ -357,9 +360,12 @@ class Scheduler:
     def _retire(self, job: Job) -> None:
         """Let nobody join a job any more before it begins."""
         request = job.request
-        queued = self._queued.get((request.unit, request.function))
+        kind = request.unit, request.function
+        queued = self._queued.get(kind)
         if queued is not None and queued.get(request) is job:
             del queued[request]
+            if not queued:
+                self._longest[kind] = 0
 
     def _drop_impatient(self, job: Job, now: float) -> None:
         late = [each for each in job.waiters if now - each.asked > PATIENCE]
