@@ -457,3 +457,17 @@ async def test_a_late_answer_from_before_a_write_is_right_for_nobody(
     assert bus.ready_at(read(0), clock.now) <= clock.now
     bus.forget(1)
     assert bus.ready_at(read(0), clock.now) == clock.now + LATEST
+
+
+async def test_what_was_on_the_bus_at_a_write_is_right_for_nobody_if_it_is_late(
+    clock: FakeClock,
+) -> None:
+    bus = make_bus(unit := HeldUnit(), pace=PROMPT)
+    unit.hold()
+    unit.error = ModbusTimeoutError("late")
+    reading = asyncio.create_task(code_of(bus.async_read(read(0))))
+    await unit.asked.wait()
+    bus.forget(1)
+    unit.release()
+    await reading
+    assert bus.ready_at(read(0), clock.now) == clock.now + LATEST

@@ -101,6 +101,8 @@ class Bus:
         self._pace = pace
         self._statistics = statistics
         self._breakers = {unit: Breaker() for unit in units}
+        self._forgotten = dict.fromkeys(units, 0)
+        """How often each unit was written to."""
         self._bad: dict[Request, Breaker] = {}
         """What failed when it was last asked for: there are devices that answer nothing where
         they have no registers."""
@@ -180,6 +182,10 @@ class Bus:
 
     def forget(self, unit: int) -> None:
         """Take no late answer of a unit for right any more: it has been written to."""
+        self._forgotten[unit] += 1
+        self._spoil(unit)
+
+    def _spoil(self, unit: int) -> None:
         for shape, doubt in self._doubts.items():
             if shape[0] == unit:
                 self._doubts[shape] = doubt._replace(repeatable=None)
@@ -209,6 +215,15 @@ class Bus:
 
         Raises ``BusError``.
         """
+        forgotten = self._forgotten[request.unit]
+        try:
+            return await self._read(request)
+        finally:
+            if self._forgotten[request.unit] != forgotten:
+                # If its answer is still to come, that is from before as well.
+                self._spoil(request.unit)
+
+    async def _read(self, request: Request) -> bytes:
         started = monotonic()
         if self.may_be_late(request, started):
             # It is repeated. Its answers are two then, of which one comes later.
