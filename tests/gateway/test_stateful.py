@@ -162,10 +162,13 @@ class Units:
         asked, pending = self.asked, self.pending
         if outcome in ("is silent", "is late"):
             sent = self._loop.now
-            self._loop.move(TIMEOUT)
             if outcome == "is late":
                 shape = asked.unit, asked.function, asked.length
+                # It waited for the link until now.
+                sample = self.samples[self._number]
+                sample.at, sample.event = sent, self.happens()
                 self._late[shape] = sent + LATE, asked, self._number
+            self._loop.move(TIMEOUT)
         if pending.done():
             return
         if outcome == "answers":
