@@ -656,6 +656,29 @@ async def test_a_read_that_began_before_a_write_is_for_those_who_asked_before() 
         assert await asked.ask(make_client("10.0.0.3:1"), read_pdu(30)) == words(31)
 
 
+async def test_what_was_on_the_bus_at_a_write_is_right_for_nobody_if_it_is_late() -> (
+    None
+):
+    unit = HeldUnit()
+    writer = RecordingWriter(unit)
+    async with running(unit, policy=WRITERS, writer=writer) as (_, asked):
+        await asked.ask(make_client(), read_pdu(29))
+        unit.hold()
+        unit.asked.clear()
+        unit.error = ModbusTimeoutError("late")
+        before = asked.ask(make_client("10.0.0.1:1"), read_pdu(30))
+        await unit.asked.wait()
+        assert await asked.ask(make_client("10.0.0.2:1"), WRITE) == WRITE
+        unit.release()
+        assert await before == refused(ExceptionCode.NO_RESPONSE)
+        unit.error = None
+        # Asked again it would get the answer from before the write.
+        again = asked.ask(make_client("10.0.0.1:1"), read_pdu(30))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not again.done()
+
+
 async def test_what_others_wrote_makes_a_unit_forgotten() -> None:
     unit = HeldUnit()
     async with running(unit) as (gateway, asked):

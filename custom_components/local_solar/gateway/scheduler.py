@@ -353,6 +353,9 @@ class Scheduler:
         finally:
             # Nobody joins it any more, however it ended.
             self._running = None
+            if job.epoch != self._epochs[request.unit]:
+                # If its answer is still to come, that is from before a write.
+                self._bus.forget(request.unit)
         if is_fresh and job.epoch == self._epochs[request.unit]:
             self._cache.store(request, octets, now)
         self._answer(job, octets, now)
