@@ -38,6 +38,9 @@ SLOWLY: Final = 1 / 16
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at who has waited for too long."""
 
+LONG: Final = 0.1
+"""Seconds up to which an answer counts for one turn, however short others are."""
+
 MOST_OWED: Final = 15.0
 """Seconds that a client waits for the others after a long answer, at most. It may not be to
 blame: somebody else of Home Assistant had the link, or a unit was silent for once."""
@@ -248,7 +251,9 @@ class Scheduler:
         if not self._usual:
             self._usual = seconds
         all_once = self._usual * (len(self._turns) + 1)
-        turns = max(1, round(min(seconds / self._usual, MOST_OWED / all_once)))
+        turns = 1
+        if seconds > LONG:
+            turns = max(1, round(min(seconds / self._usual, MOST_OWED / all_once)))
         # Quick answers tell soon what is usual. What takes long counts as twice the usual,
         # so that some of it does not make it so.
         weight = QUICKLY if seconds < self._usual else SLOWLY
