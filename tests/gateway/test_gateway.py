@@ -640,14 +640,16 @@ async def test_what_was_read_before_a_write_is_not_handed_out_after_it() -> None
         assert await asked.ask(client, read_pdu(30)) == words(31)
 
 
-async def test_a_read_that_began_before_a_write_is_for_those_who_asked_before() -> None:
+async def test_a_read_that_began_before_others_wrote_is_for_those_who_asked_before() -> (
+    None
+):
     unit = HeldUnit()
-    writer = RecordingWriter(unit)
     unit.hold()
-    async with running(unit, policy=WRITERS, writer=writer) as (_, asked):
+    async with running(unit) as (gateway, asked):
         before = asked.ask(make_client("10.0.0.1:1"), read_pdu(30))
         await unit.asked.wait()
-        assert await asked.ask(make_client("10.0.0.2:1"), WRITE) == WRITE
+        gateway.forget(1)
+        unit.offset = 1
         after = asked.ask(make_client("10.0.0.2:1"), read_pdu(30))
         unit.release()
         assert await before == words(30)
@@ -656,19 +658,18 @@ async def test_a_read_that_began_before_a_write_is_for_those_who_asked_before() 
         assert await asked.ask(make_client("10.0.0.3:1"), read_pdu(30)) == words(31)
 
 
-async def test_what_was_on_the_bus_at_a_write_is_right_for_nobody_if_it_is_late() -> (
+async def test_what_was_on_the_bus_when_others_wrote_is_right_for_nobody_if_late() -> (
     None
 ):
     unit = HeldUnit()
-    writer = RecordingWriter(unit)
-    async with running(unit, policy=WRITERS, writer=writer) as (_, asked):
+    async with running(unit) as (gateway, asked):
         await asked.ask(make_client(), read_pdu(29))
         unit.hold()
         unit.asked.clear()
         unit.error = ModbusTimeoutError("late")
         before = asked.ask(make_client("10.0.0.1:1"), read_pdu(30))
         await unit.asked.wait()
-        assert await asked.ask(make_client("10.0.0.2:1"), WRITE) == WRITE
+        gateway.forget(1)
         unit.release()
         assert await before == refused(ExceptionCode.NO_RESPONSE)
         unit.error = None
@@ -677,6 +678,45 @@ async def test_what_was_on_the_bus_at_a_write_is_right_for_nobody_if_it_is_late(
         for _ in range(10):
             await asyncio.sleep(0)
         assert not again.done()
+
+
+async def test_no_read_is_on_the_bus_while_a_unit_is_written_to() -> None:
+    unit, other = HeldUnit(), HeldUnit()
+    writer = RecordingWriter(unit)
+    writer.may_go_on.clear()
+    unit.hold()
+    client = make_client()
+    async with running(unit, other, policy=WRITERS, writer=writer) as (_, asked):
+        before = asked.ask(client, read_pdu(1))
+        await unit.asked.wait()
+        writing = asked.ask(client, WRITE)
+        await asyncio.sleep(0)
+        assert writer.at_once == 0
+        unit.release()
+        assert await before == words(1)
+        while not writer.at_once:
+            await asyncio.sleep(0)
+        during = asked.ask(client, read_pdu(2))
+        assert await asked.ask(client, read_pdu(3), unit=2) == words(3)
+        assert not during.done()
+        writer.may_go_on.set()
+        assert await writing == WRITE
+        assert await during == words(3)
+    assert len(unit.reads) == 2
+
+
+async def test_what_a_client_wanted_to_write_that_has_gone_is_not_written() -> None:
+    unit = HeldUnit()
+    writer = RecordingWriter(unit)
+    writer.may_go_on.clear()
+    gone = make_client("10.0.0.1:1")
+    async with running(unit, policy=WRITERS, writer=writer) as (gateway, asked):
+        gateway.join(gone)
+        waiting = [asked.ask(make_client("10.0.0.2:1"), WRITE), asked.ask(gone, WRITE)]
+        gateway.leave(gone)
+        writer.may_go_on.set()
+        assert await settled(waiting) == [WRITE, refused(ExceptionCode.BUSY, 6)]
+    assert [name for name, _ in writer.written] == ["10.0.0.2:1"]
 
 
 async def test_what_others_wrote_makes_a_unit_forgotten() -> None:

@@ -1,6 +1,6 @@
 """Who asks: the clients of a gateway, and what is known of each."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -27,8 +27,10 @@ class Client:
     requests: int = 0
     exceptions: int = 0
     blocked_writes: int = 0
-    waiting: int = field(default=0)
+    waiting: int = 0
     """Requests that have no answer yet."""
+    is_gone: bool = False
+    """Whether it has left: what it waits for is not done any more."""
 
     @property
     def is_dongle(self) -> bool:

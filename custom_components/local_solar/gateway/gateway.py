@@ -159,10 +159,12 @@ class Gateway:
     def join(self, client: Client) -> None:
         """Take in a client."""
         self.statistics.connections += 1
+        client.is_gone = False
         self._clients[client] = None
 
     def leave(self, client: Client) -> None:
         """Forget a client and what it waits for."""
+        client.is_gone = True
         self._clients.pop(client, None)
         self._scheduler.leave(client)
 
@@ -273,10 +275,8 @@ class Gateway:
     ) -> None:
         """Carry out a write, one of all clients at a time."""
         async with self._one_write:
-            # The door compares what it reads, and knows nothing of our late answers.
-            await self._bus.async_let_late_answers_pass(request.unit)
-            self._scheduler.forget(request.unit)
             try:
+                await self._scheduler.async_hold(request.unit)
                 self._check_again(writer, client, request)
                 await writer.async_write(request, client)
             except WriteRefusedError as err:
@@ -290,14 +290,16 @@ class Gateway:
                 self.statistics.writes += 1
                 said = write_answer(request)
             finally:
-                self._scheduler.forget(request.unit)
+                self._scheduler.release(request.unit)
         answer(said)
 
     def _check_again(self, writer: Writer, client: Client, request: Request) -> None:
         """See that a write may still be done that waited for others.
 
-        Raises ``WriteRefusedError`` if the policy has become another one meanwhile.
+        Raises ``WriteRefusedError`` if its client has gone, or the policy has become another.
         """
+        if client.is_gone:
+            raise WriteRefusedError(ExceptionCode.BUSY, "the client has gone")
         if (refusal := self._policy.refusal(client, request)) is not None:
             writer.blocked(request, client, refusal)
             raise WriteRefusedError(REFUSED_WITH[refusal], refusal)

@@ -130,7 +130,11 @@ class Scheduler:
         """The length of the longest of these, or of one that has begun since."""
         self._running: Job | None = None
         self._epochs = dict.fromkeys(bus.units, 0)
+        self._held: set[int] = set()
+        """Units that are being written to."""
         self._work = Event()
+        self._ended = Event()
+        """Set when the bus has done what it was at."""
         self._alarm: TimerHandle | None = None
         self._looked = 0.0
         """When it was looked for those who have waited for too long."""
@@ -208,6 +212,23 @@ class Scheduler:
         self._epochs[unit] += 1
         self._cache.forget(unit)
         self._bus.forget(unit)
+
+    async def async_hold(self, unit: int) -> None:
+        """Begin no more reads of a unit, and wait until no answer of it can come any more.
+
+        Whoever writes to it compares what it reads, and knows nothing of ours.
+        """
+        self._held.add(unit)
+        while self._running is not None and self._running.request.unit == unit:
+            self._ended.clear()
+            await self._ended.wait()
+        await self._bus.async_let_late_answers_pass(unit)
+
+    def release(self, unit: int) -> None:
+        """Go on with the reads of a unit; hand out nothing that was read of it before."""
+        self._held.discard(unit)
+        self.forget(unit)
+        self._work.set()
 
     def finish(self) -> None:
         """Begin nothing more: ``async_run`` ends when what is on the bus has been answered."""
@@ -321,6 +342,9 @@ class Scheduler:
         for place, job in enumerate(jobs):
             if job.started is not None or not job.waiters:
                 continue
+            if job.request.unit in self._held:
+                soonest = min(soonest, now + LOOK_EVERY)
+                continue
             if (ready_at := self._bus.ready_at(job.request, now)) <= now:
                 del jobs[place]
                 return job, now
@@ -358,6 +382,7 @@ class Scheduler:
         finally:
             # Nobody joins it any more, however it ended.
             self._running = None
+            self._ended.set()
             if job.epoch != self._epochs[request.unit]:
                 # If its answer is still to come, that is from before a write.
                 self._bus.forget(request.unit)
