@@ -31,6 +31,7 @@ GROUND: Final = {
     "buffered_hours",
     "const",
     "counters",
+    "guarded",
     "modbus",
     "modbus_link",
     "points",
@@ -162,6 +163,7 @@ def test_the_layers_are_those_of_the_design() -> None:
     expected = {
         "points": Layer.GROUND,
         "counters": Layer.GROUND,
+        "guarded": Layer.GROUND,
         "modbus.reader": Layer.GROUND,
         "modbus_link": Layer.GROUND,
         "write_errors": Layer.GROUND,

@@ -10,6 +10,7 @@ from pymodbus import FramerType
 from pymodbus.client import AsyncModbusTcpClient
 import pytest
 
+from custom_components.local_solar import guarded
 from custom_components.local_solar.gateway import server as server_module
 from custom_components.local_solar.gateway.bus import Pace
 from custom_components.local_solar.gateway.framing import rtu_frame
@@ -261,8 +262,8 @@ async def test_who_asks_too_fast_is_read_from_more_slowly() -> None:
 async def test_who_does_not_read_is_not_listened_to_and_shut_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(server_module, "UNREAD", 0.1)
-    monkeypatch.setattr(server_module, "TICK", 0.05)
+    monkeypatch.setattr(guarded, "UNREAD", 0.1)
+    monkeypatch.setattr(guarded, "TICK", 0.05)
     limits = Limits(requests_per_second=1e6, burst=1_000_000)
     async with serving(HeldUnit(), limits=limits) as server:
         deaf = socket.socket()
@@ -283,7 +284,7 @@ async def test_who_does_not_complete_a_request_is_shut_out_and_who_is_idle_is_no
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(server_module, "COMPLETED_WITHIN", 0.1)
-    monkeypatch.setattr(server_module, "TICK", 0.05)
+    monkeypatch.setattr(guarded, "TICK", 0.05)
     async with serving(HeldUnit()) as server, raw(server) as half, raw(server) as idle:
         half.writer.write(frame(1, read_pdu(0))[:9])
         idle.ask(1, read_pdu(0))

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pytest
 
+from custom_components.local_solar import guarded
 from custom_components.local_solar.growatt.datalogger import (
     commands,
     relay as module,
@@ -72,7 +73,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what is done after a while be done at once, and be looked after often."""
     monkeypatch.setattr(session_module, "CLOCK_AFTER", 0.0)
     monkeypatch.setattr(commands, "SPACING", 0.0)
-    monkeypatch.setattr(server_module, "TICK", AT_ONCE / 4)
+    monkeypatch.setattr(guarded, "TICK", AT_ONCE / 4)
 
 
 @asynccontextmanager
@@ -557,7 +558,7 @@ async def test_cloud_that_reads_nothing_holds_the_logger_and_is_stood_in_for(
         assert transport.get_write_buffer_size() < 2**20
         assert not _session(server).answers_itself
         monkeypatch.undo()
-        monkeypatch.setattr(server_module, "TICK", AT_ONCE / 4)
+        monkeypatch.setattr(guarded, "TICK", AT_ONCE / 4)
         monkeypatch.setattr(module, "PATIENCE", AT_ONCE)
         await until(lambda: _session(server).answers_itself)
         logger.send(report(tid=9))

@@ -8,6 +8,7 @@ from typing import Any, Final, override
 
 import pytest
 
+from custom_components.local_solar import guarded
 from custom_components.local_solar.growatt.datalogger import (
     commands,
     server as module,
@@ -54,7 +55,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "CLOCK_AFTER", 0.0)
     monkeypatch.setattr(session_module, "ASK_AFTER", 0.0)
     monkeypatch.setattr(commands, "SPACING", 0.0)
-    monkeypatch.setattr(module, "TICK", AT_ONCE / 4)
+    monkeypatch.setattr(guarded, "TICK", AT_ONCE / 4)
 
 
 @asynccontextmanager
@@ -276,7 +277,7 @@ async def test_silence_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> N
 async def test_logger_that_reads_nothing_is_not_listened_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "UNREAD", AT_ONCE)
+    monkeypatch.setattr(guarded, "UNREAD", AT_ONCE)
     async with _listening() as (server, notes), wire(server.port) as deaf:
         deaf.read_no_more()
         # Each is answered with as many bytes, until nothing goes through any more.

@@ -2,6 +2,7 @@
 
 It trusts nobody: connections, their rate and their buffers are capped, who does not say
 which logger it is within half a minute is shown out, and no connection knows of another.
+What any such listener guards itself with is in ``guarded``.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import os
 import time
 from typing import Final, override
 
+from ...guarded import GuardedConnection, GuardedListener
 from .packets import Packet
 from .policy import Verdict
 from .records import COMMANDS, RecordError
@@ -23,9 +25,6 @@ from .stream import Noise, Stream
 _LOGGER = logging.getLogger(__name__)
 
 PORT: Final = 5279
-
-TICK: Final = 10.0
-"""Seconds between two looks at who has been silent for too long."""
 
 INTRODUCED_WITHIN: Final = 30.0
 """Seconds in which a connection must say which logger it is."""
@@ -39,12 +38,6 @@ IDLE: Final = 600.0
 RETRY_CLOUD: Final = 900.0
 """Seconds after which the maker's server is looked for again. If it is there, the loggers
 that were answered here meanwhile are made to connect anew."""
-
-UNREAD: Final = 60.0
-"""Seconds after which a logger is shut out that does not read our answers."""
-
-WRITE_BUFFER: Final = 16_384
-"""Bytes of answers that wait for a logger before it is not listened to any more."""
 
 READ_AT_ONCE: Final = 8_192
 """Bytes that are read from a logger before others have their turn. asyncio takes in 262,144
@@ -86,7 +79,7 @@ def why_not(err: OSError) -> str:
     return os.strerror(err.errno) if err.errno > 0 else str(err.strerror)
 
 
-class Server:
+class Server(GuardedListener["Connection"]):
     """Listens for loggers."""
 
     def __init__(
@@ -116,61 +109,44 @@ class Server:
         self.allowed = allowed
         self.takes_damaged = takes_damaged
         self.limits = limits or Limits()
+        super().__init__(
+            lambda: Connection(self),
+            backlog=self.limits.connections,
+            at_once=READ_AT_ONCE,
+        )
         self.statistics = Statistics()
         self.sessions: dict[str, Session] = {}
         self.outgoing: dict[object, Relay] = {}
         """Lines to the maker's server, by our end of each. Where its name leads here, they
         come back as connections."""
-        self.buffer = bytearray(READ_AT_ONCE)
-        """What all connections read into, one at a time: each copies its bytes at once."""
         self._by_logger: dict[str, Connection] = {}
-        self._connections: set[Connection] = set()
         self._strangers: dict[Connection, None] = {}
         """Those who have not said yet who they are, in the order they came."""
         self._search: asyncio.Task[None] | None = None
-        self._server: asyncio.Server | None = None
-        self._ticker: asyncio.TimerHandle | None = None
 
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        assert self._server is not None
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
-
+    @override
     async def start(self, host: str, port: int = PORT) -> None:
-        """Listen. Raises ``OSError`` if that cannot be."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Connection(self), host, port, backlog=self.limits.connections
-        )
-        self._ticker = loop.call_later(TICK, self._tick)
+        await super().start(host, port)
 
+    @override
     async def stop(self) -> None:
-        """Close everything."""
-        if self._ticker is not None:
-            self._ticker.cancel()
         if self._search is not None:
             self._search.cancel()
-        if self._server is not None:
-            self._server.close()
-        for connection in list(self._connections):
-            connection.close()
+        await super().stop()
+
+    @override
+    def hang_up(self) -> None:
+        super().hang_up()
+        # Not before: the last that loggers said is passed on when they are hung up on.
         for line in list(self.outgoing.values()):
             line.abort()
-        if self._server is not None:
-            await self._server.wait_closed()
-            self._server = None
 
-    def _tick(self) -> None:
-        """Look after those who are silent."""
-        now = time.monotonic()
+    @override
+    def look_after(self, now: float) -> None:
         for line in list(self.outgoing.values()):
             line.check(now)
-        for connection in list(self._connections):
-            connection.check(now)
+        super().look_after(now)
         self._look_for_cloud(now)
-        self._ticker = asyncio.get_running_loop().call_later(TICK, self._tick)
 
     # -- the maker's server, when it was lost ----------------------------------------
 
@@ -218,7 +194,7 @@ class Server:
         if len(self._strangers) >= self.limits.strangers:
             self.statistics.refused += 1
             next(iter(self._strangers)).close()
-        self._connections.add(connection)
+        self._connections[connection] = None
         self._strangers[connection] = None
         return True
 
@@ -252,9 +228,7 @@ class Server:
 
     def gone(self, connection: Connection) -> None:
         """Forget a connection."""
-        if connection not in self._connections:
-            return
-        self._connections.discard(connection)
+        del self._connections[connection]
         session = connection.session
         if session is None:
             del self._strangers[connection]
@@ -263,104 +237,61 @@ class Server:
             self.listener.session_ended(session)
 
 
-class Connection(asyncio.BufferedProtocol):
+class Connection(GuardedConnection):
     """One connection of a logger."""
 
     __slots__ = (
-        "_allowance",
         "_began",
-        "_heard",
         "_is_held",
-        "_is_slow",
         "_packet_began",
         "_relay",
-        "_resume",
         "_server",
         "_stream",
-        "_transport",
-        "_unread_since",
         "peer_name",
         "session",
     )
 
     def __init__(self, server: Server) -> None:
         """Belong to a server."""
+        limits = server.limits
+        super().__init__(
+            server.buffer, per_second=limits.packets_per_second, burst=limits.burst
+        )
         self.session: Session | None = None
         self.peer_name: object = None
         self._server = server
         self._stream = Stream()
-        self._transport: asyncio.Transport | None = None
         self._relay: Relay | None = None
-        now = time.monotonic()
-        self._began = self._heard = self._packet_began = now
-        self._allowance = float(server.limits.burst)
-        self._unread_since: float | None = None
-        self._resume: asyncio.TimerHandle | None = None
-        self._is_slow = False
-        """Whether it has sent more than its share for now."""
+        self._began = self._packet_began = self.heard
         self._is_held = False
         """Whether the maker's server takes no more for now."""
 
     @override
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def accepts(self, transport: asyncio.Transport) -> bool:
         self.peer_name = transport.get_extra_info("peername")
-        self._transport = transport
-        if not self._server.may_connect(self):
-            transport.abort()
-            return
-        transport.set_write_buffer_limits(WRITE_BUFFER)
+        return self._server.may_connect(self)
 
     @override
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        if self._resume is not None:
-            self._resume.cancel()
+    def ended(self) -> None:
         if self._relay is not None:
             self._relay.finish(self._stream.unfinished)
         if self.session is not None:
             self.session.end()
         self._server.gone(self)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it has not ended yet."""
-        return self._transport is not None
-
-    def close(self) -> None:
-        """End the connection at once."""
-        if self._transport is not None:
-            self._transport.abort()
-            self.connection_lost(None)
-
     # -- reading ------------------------------------------------------------------
 
     @override
-    def get_buffer(self, sizehint: int) -> bytearray:
-        return self._server.buffer
-
-    @override
-    def buffer_updated(self, nbytes: int) -> None:
-        """Take in what was read, before anybody else reads into the same buffer."""
-        self.data_received(bytes(memoryview(self._server.buffer)[:nbytes]))
-
-    def data_received(self, data: bytes) -> None:
-        """Take in bytes."""
-        if self._transport is None:
-            return
-        now = time.monotonic()
+    def take_in(self, data: bytes) -> int:
         if not self._stream.unfinished:
-            self._packet_began = now
+            self._packet_began = self.heard
         items = self._stream.feed(data)
         if items:
-            self._packet_began = now
+            self._packet_began = self.heard
             self._take_all(items)
-        if not self.is_open:
-            return
         if self._stream.given_up and self._relay is None:
             self.close()
-            return
-        self._spend(len(items), now)
+        return len(items)
 
     def _take_all(self, items: list[Packet | Noise]) -> None:
         """Take in what came together.
@@ -415,7 +346,7 @@ class Connection(asyncio.BufferedProtocol):
             session = Session(
                 packet,
                 self.peer,
-                self._write,
+                self.write,
                 server.listener,
                 server.local_time,
                 answers_itself=server.cloud is None,
@@ -431,7 +362,7 @@ class Connection(asyncio.BufferedProtocol):
             self._relay = Relay(
                 server.cloud,
                 session,
-                self._write,
+                self.write,
                 self._hold,
                 self._judged,
                 server.outgoing,
@@ -451,67 +382,34 @@ class Connection(asyncio.BufferedProtocol):
         assert self.session is not None
         self._server.listener.judged(self.session, verdict)
 
-    def _spend(self, packets: int, now: float) -> None:
-        """Read on later if it has sent more than its share."""
-        limits = self._server.limits
-        self._allowance = min(
-            float(limits.burst),
-            self._allowance + (now - self._heard) * limits.packets_per_second,
-        )
-        self._heard = now
-        self._allowance -= packets
-        if self._allowance < 0 and self._resume is None:
-            self._is_slow = True
-            self._regulate()
-            self._resume = asyncio.get_running_loop().call_later(
-                -self._allowance / limits.packets_per_second, self._go_on
-            )
-
-    def _go_on(self) -> None:
-        self._resume, self._is_slow = None, False
-        self._regulate()
-
     def _hold(self, held: bool) -> None:
         """Wait for the maker's server, which does not take more for now."""
         self._is_held = held
-        self._regulate()
+        self.regulate()
 
-    # -- writing ------------------------------------------------------------------
+    @override
+    @property
+    def is_paused(self) -> bool:
+        return self._is_held or super().is_paused
 
-    def _write(self, data: bytes) -> None:
-        # Of each write after a line broke asyncio complains in the log.
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+    @override
+    def regulate(self) -> None:
+        if not self.is_paused:
+            # What is held back in the middle of a packet is not the logger's fault.
+            self._packet_began = time.monotonic()
+        super().regulate()
 
     @override
     def pause_writing(self) -> None:
-        """Listen no more to a logger that does not read."""
-        self._unread_since = time.monotonic()
-        self._regulate()
+        super().pause_writing()
         if self._relay is not None:
             self._relay.hold(held=True)
 
     @override
     def resume_writing(self) -> None:
-        self._unread_since = None
-        self._regulate()
+        super().resume_writing()
         if self._relay is not None:
             self._relay.hold(held=False)
-
-    def _regulate(self) -> None:
-        """Read, or leave what comes with the sender for now."""
-        if self._transport is None or self._transport.is_closing():
-            return
-        if self._is_paused:
-            self._transport.pause_reading()
-        else:
-            self._packet_began = time.monotonic()
-            self._transport.resume_reading()
-
-    @property
-    def _is_paused(self) -> bool:
-        """Whether what comes is left with the sender."""
-        return self._is_slow or self._is_held or self._unread_since is not None
 
     # -- looking after it ---------------------------------------------------------
 
@@ -528,22 +426,22 @@ class Connection(asyncio.BufferedProtocol):
         if self._relay is not None:
             self._relay.down_since = time.monotonic()
 
+    @override
     def check(self, now: float) -> None:
-        """Close what is of no use any more."""
         why = ""
-        if self._unread_since is not None and now - self._unread_since > UNREAD:
+        if self.is_deaf(now):
             why = "does not read"
         elif self.session is None and now - self._began > INTRODUCED_WITHIN:
             why = "does not say who it is"
         elif (
             self._stream.unfinished
-            and not self._is_paused
+            and not self.is_paused
             and now - self._packet_began > COMPLETED_WITHIN
         ):
             why = "does not complete a packet"
         elif self._is_beyond_us:
             why = "is for the maker's server alone, which is away"
-        elif now - self._heard > IDLE:
+        elif now - self.heard > IDLE:
             why = "is silent"
         if why:
             _LOGGER.debug("%s %s: the connection is closed", self.peer, why)
