@@ -15,6 +15,7 @@ from custom_components.local_solar.gateway.clients import Client
 from custom_components.local_solar.gateway.framing import rtu_frame
 from custom_components.local_solar.gateway.pdu import READS, WRITES, exception_answer
 from custom_components.local_solar.gateway.statistics import Statistics
+from custom_components.local_solar.gateway.watch import Watch
 
 PATIENCE: Final = 10.0
 """Seconds after which a test has waited in vain."""
@@ -208,7 +209,9 @@ def _timers(loop: asyncio.AbstractEventLoop) -> list[object]:
         if isinstance(callback, partial):
             callback = callback.func
         owner = getattr(callback, "__self__", None)
-        if not timer.cancelled() and ".gateway." in type(owner).__module__:
+        if timer.cancelled() or isinstance(owner, Watch):
+            continue  # that of the gateway, which goes on
+        if ".gateway." in type(owner).__module__:
             found.append(callback)
     return found
 

@@ -1,7 +1,7 @@
 """Asking units, and what becomes of what goes wrong."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from modbus_connection import (
     GatewayTargetError,
@@ -36,9 +36,21 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     return clock
 
 
+MADE: list[Bus] = []
+
+
+@pytest.fixture(autouse=True)
+def stopped() -> Iterator[None]:
+    """Stop what a test has made."""
+    yield
+    while MADE:
+        MADE.pop().stop()
+
+
 def make_bus(*units: HeldUnit, pace: Pace | None = None) -> Bus:
     """Return a bus with units 1, 2 and so on."""
-    return Bus(dict(enumerate(units, 1)), pace or Pace(), Statistics())
+    MADE.append(Bus(dict(enumerate(units, 1)), pace or Pace(), Statistics()))
+    return MADE[-1]
 
 
 async def code_of(work: Awaitable[bytes]) -> int:
@@ -284,6 +296,7 @@ async def test_all_requests_are_counted(outcome: Exception | None) -> None:
     unit = HeldUnit()
     statistics = Statistics()
     bus = Bus({1: unit}, Pace(), statistics)
+    MADE.append(bus)
     unit.error = outcome
     ask: Callable[[], Awaitable[bytes]] = lambda: bus.async_read(read(0))  # noqa: E731
     if outcome is None:

@@ -30,6 +30,7 @@ from .gap import Gap
 from .late_answers import LateAnswers
 from .pdu import READ_HOLDING, READS, ExceptionCode, Request
 from .statistics import Statistics
+from .watch import Watch
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -91,10 +92,15 @@ class Bus:
         self._link = Breaker()
         self._is_renewed = False
         self._late = LateAnswers()
+        self._watch = Watch(HELD_UP)
         self._calm: set[int] = set()
         """Units that answer everything, on a link that works: nothing has to be weighed."""
         for unit in units.values():
             unit.require_timeout(pace.timeout)
+
+    def stop(self) -> None:
+        """Watch nothing any more."""
+        self._watch.stop()
 
     @property
     def silent(self) -> frozenset[int]:
@@ -218,14 +224,14 @@ class Bus:
         self.units[request.unit].set_message_spacing(spacing)
         self._statistics.bus_requests += 1
         started = monotonic()
+        self._watch.begin()
         try:
-            async with asyncio.timeout(HELD_UP):
-                octets = await self._words(request)
+            octets = await self._words(request)
         except ModbusError:
             raise
-        except TimeoutError as err:
-            raise self._unknown(request, ExceptionCode.BUSY) from err
         except asyncio.CancelledError as err:
+            if self._watch.has_struck():
+                raise self._unknown(request, ExceptionCode.BUSY) from err
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
@@ -235,6 +241,7 @@ class Bus:
             _LOGGER.exception("Unexpected error while the bus was asked: %s", request)
             raise self._unknown(request, ExceptionCode.DEVICE_FAILURE) from err
         finally:
+            self._watch.end()
             ended = self._quiet_since[request.unit] = monotonic()
             self._statistics.bus_busy += ended - started
         self._note_answer(request)

@@ -38,6 +38,9 @@ STAND_INS: Final = frozenset({BROADCAST, 255})
 _WRITES: Final = frozenset(bytes((function,)) for function in WRITES)
 """These mean all units at once, if they go to unit 0: such is not passed on."""
 
+MOST_KNOWN: Final = 512
+"""Reads that are remembered as allowed."""
+
 MOST_WRITES: Final = 4
 """Writes of one client that wait; more are told that the bus is busy."""
 
@@ -87,6 +90,8 @@ class Gateway:
             self._bus, self._cache, pace.max_age, self.statistics
         )
         self._clients: dict[Client, None] = {}
+        self._reads: dict[tuple[int, bytes], Request] = {}
+        """Reads that are allowed, by unit and request as they came: most come again."""
         self._writes: dict[asyncio.Task[None], Client] = {}
         self._one_write = asyncio.Lock()
         self._worker: asyncio.Task[None] | None = None
@@ -125,6 +130,7 @@ class Gateway:
     @policy.setter
     def policy(self, policy: Policy) -> None:
         self._policy = policy
+        self._reads.clear()
         # What is kept was asked for under the old one.
         for unit in self._bus.units:
             self._scheduler.forget(unit)
@@ -185,35 +191,41 @@ class Gateway:
             self.recorder.request(client, unit, pdu)
         if unit in STAND_INS and len(self._bus.units) == 1 and pdu[:1] not in _WRITES:
             unit = next(iter(self._bus.units))
+        client.waiting += 1
         kept = self._cache.answer(unit, pdu, monotonic())
         if kept is not None:
             self.statistics.from_cache += 1
             self._settle(client, unit, pdu, reply, kept)
             return
-        answer = partial(self._settle_waiting, client, unit, pdu, reply)
-        client.waiting += 1
+        answer = partial(self._settle, client, unit, pdu, reply)
         try:
-            self._take(client, unit, pdu, answer)
+            request = self._reads.get((unit, pdu)) or self._look(client, unit, pdu)
+            if request.is_write:
+                self._begin_write(client, request, answer)
+                return
         except BadRequestError as err:
             answer(exception_answer(pdu[0] & 0x7F if pdu else 0, err.code))
-
-    def _take(
-        self, client: Client, unit: int, pdu: bytes, answer: Callable[[bytes], None]
-    ) -> None:
-        if unit not in self._bus.units:
-            raise BadRequestError(ExceptionCode.PATH_UNAVAILABLE)
-        request = parse(unit, pdu)
-        if (refusal := self._policy.refusal(client, request)) is not None:
-            self._note_refusal(client, request, refusal)
-            raise BadRequestError(REFUSED_WITH[refusal])
-        if request.is_write:
-            self._begin_write(client, request, answer)
             return
         if (kept := self._cache.find(request, pdu, monotonic())) is not None:
             self.statistics.from_cache += 1
             answer(kept)
             return
         self._scheduler.submit(client, request, answer)
+
+    def _look(self, client: Client, unit: int, pdu: bytes) -> Request:
+        """Return what is asked for, if that is allowed. Raises ``BadRequestError``."""
+        if unit not in self._bus.units:
+            raise BadRequestError(ExceptionCode.PATH_UNAVAILABLE)
+        request = parse(unit, pdu)
+        if (refusal := self._policy.refusal(client, request)) is not None:
+            self._note_refusal(client, request, refusal)
+            raise BadRequestError(REFUSED_WITH[refusal])
+        if not request.is_write:
+            # What may be read does not depend on who asks.
+            if len(self._reads) >= MOST_KNOWN:
+                self._reads.clear()
+            self._reads[unit, pdu] = request
+        return request
 
     def _note_refusal(self, client: Client, request: Request, refusal: Refusal) -> None:
         if not request.is_write:
@@ -227,16 +239,11 @@ class Gateway:
         self.statistics.blocked_writes += 1
         client.blocked_writes += 1
 
-    def _settle_waiting(
-        self, client: Client, unit: int, pdu: bytes, reply: Reply, answer: bytes
-    ) -> None:
-        client.waiting -= 1
-        self._settle(client, unit, pdu, reply, answer)
-
     def _settle(
         self, client: Client, unit: int, pdu: bytes, reply: Reply, answer: bytes
     ) -> None:
         """Hand an answer over."""
+        client.waiting -= 1
         said: bytes | None = answer
         if (code := exception_of(answer)) is None:
             self.statistics.answers += 1

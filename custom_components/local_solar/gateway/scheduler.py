@@ -237,6 +237,7 @@ class Scheduler:
 
     def stop(self) -> None:
         """Forget everybody."""
+        self._bus.stop()
         if self._alarm is not None:
             self._alarm.cancel()
         self._running = None
@@ -368,7 +369,8 @@ class Scheduler:
         self._drop_impatient(job, now)
         if not job.waiters:
             return
-        self._statistics.waited += sum(now - waiter.asked for waiter in job.waiters)
+        for waiter in job.waiters:
+            self._statistics.waited += now - waiter.asked
         job.epoch = self._epochs[request.unit]
         self._running = job
         is_fresh = not self._bus.may_be_late(request, now)

@@ -1,0 +1,51 @@
+"""Ends what takes too long, without a timer for each time that it is done."""
+
+import asyncio
+
+
+class Watch:
+    """Watches one thing that a task does again and again, for ``seconds`` each time."""
+
+    def __init__(self, seconds: float) -> None:
+        """Watch nothing yet."""
+        self._seconds = seconds
+        self._task: asyncio.Task[object] | None = None
+        self._since = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._has_struck = False
+
+    def begin(self) -> None:
+        """Cancel this task if what it does from now on takes longer."""
+        loop = asyncio.get_running_loop()
+        self._task, self._since = asyncio.current_task(), loop.time()
+        if self._timer is None:
+            self._timer = loop.call_later(self._seconds, self._look)
+
+    def end(self) -> None:
+        """Take note that it is done."""
+        self._task = None
+
+    def has_struck(self) -> bool:
+        """Return whether a cancellation was ours, and take it back."""
+        struck, self._has_struck = self._has_struck, False
+        if struck and (task := asyncio.current_task()) is not None:
+            task.uncancel()
+        return struck
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._task is None:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() < (due := self._since + self._seconds):
+            # Another one has begun since.
+            self._timer = loop.call_at(due, self._look)
+            return
+        self._has_struck = True
+        self._task.cancel()
