@@ -63,10 +63,10 @@ def _quick(stand: Stand) -> Iterator[Metric]:
 
 
 def _full(stand: Stand) -> Iterator[Metric]:
-    played = _begin_morning(stand, WHOLE, 1.0)
     yield from rates(stand, 5, 2.0)
     yield from memory(stand)
     yield from connect_at_once(stand, "tcp", None)
+    played = _begin_morning(stand, WHOLE, 1.0)
     yield from _together(
         stand,
         partial(wire, rounds={1: 100, 4: 25, 16: 10, 64: 3}, bare_seconds=20.0),

@@ -20,7 +20,7 @@ SHORT: Final = 10
 
 KEPT_GOAL: Final = 10.0
 """Percent of their rate that the others may lose."""
-WAIT_GOAL: Final = 1550.0
+WAIT_GOAL: Final = 1250.0
 """Milliseconds: the time in which a request must be answered, and 50 for clocks and wakings
 of a busy computer. It is what comes on top of the usual wait, the p99 without the fault."""
 
@@ -45,7 +45,7 @@ GROWTH_GOAL: Final = 256.0
 """kB, of a process of some 40 MB."""
 LONGEST_PROBE: Final = 60.0
 """Seconds between two attempts of the gateway, at most."""
-TIMEOUT: Final = 1.5
+TIMEOUT: Final = 1.2
 _UNREACHABLE: Final = {"10", "11"}
 
 

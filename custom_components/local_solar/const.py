@@ -94,7 +94,7 @@ DEFAULT_METER_FACTOR: Final = 1.0
 DEFAULT_GATEWAY_PORT: Final = 5020
 """Where a gateway speaks Modbus TCP: 502, the usual one, is for the system's own programs."""
 DEFAULT_MAX_AGE: Final = 1.0
-DEFAULT_REQUEST_TIMEOUT: Final = 1.5
+DEFAULT_REQUEST_TIMEOUT: Final = 1.2
 """An inverter answers within 0.5 s at 9600 baud; the others wait no longer for a silent one."""
 DEFAULT_LEAST_GAP: Final = 0
 

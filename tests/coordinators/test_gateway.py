@@ -571,21 +571,23 @@ def timeout_of(unit: Unit) -> float | None:
     return unit.required_timeout
 
 
-async def test_pace_of_an_inverter_is_left_to_its_entry(
+async def test_the_gateway_says_how_long_to_wait_for_an_inverter_that_it_shares(
     hass: HomeAssistant, link: Link
 ) -> None:
     unit = link.units[1]
     inverter = await set_up_inverter(hass, unit)
+    assert timeout_of(unit) == 3.0
     entry = await set_up(hass)
     await inverter_of(inverter).async_refresh()
-    assert timeout_of(unit) == 3.0
+    assert timeout_of(unit) == 1.2
     await hass.config_entries.async_unload(entry.entry_id)
+    await inverter_of(inverter).async_refresh()
     assert timeout_of(unit) == 3.0
     await hass.config_entries.async_setup(entry.entry_id)
     await hass.config_entries.async_unload(inverter.entry_id)
     assert timeout_of(unit) is None
     await poll(hass, entry)
-    assert timeout_of(unit) == 1.5
+    assert timeout_of(unit) == 1.2
     await hass.config_entries.async_unload(entry.entry_id)
     await hass.async_block_till_done()
     assert timeout_of(unit) is None

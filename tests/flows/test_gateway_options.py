@@ -26,7 +26,7 @@ DEFAULTS: Final = {
     "peers": [],
     "ranges": [],
     "max_age": 1.0,
-    "request_timeout": 1.5,
+    "request_timeout": 1.2,
     "least_gap": 0,
     "write_access": "disabled",
     "writers": [],

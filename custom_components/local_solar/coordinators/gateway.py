@@ -16,6 +16,7 @@ from homeassistant.exceptions import ConfigEntryError, HomeAssistantError
 
 from ..const import (
     CONF_DONGLE_WRITES,
+    CONF_KIND,
     CONF_LEAST_GAP,
     CONF_LINK,
     CONF_MAX_AGE,
@@ -28,6 +29,7 @@ from ..const import (
     DEFAULT_MAX_AGE,
     DEFAULT_REQUEST_TIMEOUT,
     DOMAIN,
+    KIND_GROWATT,
 )
 from ..gateway.bus import Pace
 from ..gateway.devices import Observer, gateway_device
@@ -164,9 +166,13 @@ class GatewayCoordinator(LocalSolarCoordinator):
         return {self.gateway_id: values}
 
     def _keep_pace(self) -> None:
-        """Tell the link again what units need whose other user has gone and taken that back."""
+        """Tell the link again what units need: another user that has gone took that back.
+
+        Devices of other makers than Growatt have their own pace, which their entries keep.
+        """
         for unit_id, unit in self._units.items():
-            if not any(loaded_on(self.hass, self.link, unit_id)):
+            users = loaded_on(self.hass, self.link, unit_id)
+            if all(user.data[CONF_KIND] == KIND_GROWATT for user in users):
                 unit.require_timeout(self._pace.timeout)
 
     @override

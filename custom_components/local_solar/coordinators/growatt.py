@@ -147,10 +147,12 @@ class GrowattCoordinator(LocalSolarCoordinator):
 
     def _keep_pace(self) -> None:
         """Tell the shared link what the unit needs: a flow that asks the same unit changes it."""
+        if is_shared(self.hass, self.link, self.unit_id):
+            # The gateway keeps the pace for all: it finds out which pauses the inverter
+            # needs, and its owner says how long others may be kept waiting.
+            return
         self._unit.require_timeout(REQUEST_TIMEOUT)
-        if not is_shared(self.hass, self.link, self.unit_id):
-            # A gateway finds out which pauses the inverter needs, and keeps to them.
-            self._unit.set_message_spacing(self._spacing)
+        self._unit.set_message_spacing(self._spacing)
 
     @property
     def _spacing(self) -> float:

@@ -54,8 +54,8 @@ class Pace:
 
     max_age: float = 1.0
     """How old a block may be that is handed out again; 0 hands out none."""
-    timeout: float = 1.5
-    """How long to wait for an answer."""
+    timeout: float = 1.2
+    """How long to wait for an answer: less than the 1.5 s after which a dongle repeats itself."""
     first_gap: float = 0.85
     """Between messages, until the device has proven that it takes less."""
     least_gap: float = 0.0
@@ -310,6 +310,8 @@ class Bus:
     def _note_failure(self, request: Request, started: float) -> None:
         now = monotonic()
         self._calm.discard(request.unit)
+        # The pause counts from the last message: nothing has come since.
+        self._quiet_since[request.unit] = started
         breaker = self._breakers[request.unit]
         if (bad := self._bad.get(request)) is None:
             if len(self._bad) >= MOST_BAD:
