@@ -89,7 +89,7 @@ def in_virtual_time[T](scenario: Coroutine[None, None, T]) -> T:
     """Run something at once."""
     loop = VirtualLoop()
     try:
-        with loop.rule(("bus", "late_answers", "scheduler", "gateway")):
+        with loop.rule(("bus", "late_answers", "watch", "scheduler", "gateway")):
             task = loop.create_task(scenario)
             while not task.done():
                 loop.move(0.05)

@@ -121,7 +121,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         nonlocal moved
         moved += seconds
 
-    for module in ("bus", "late_answers", "scheduler", "gateway"):
+    for module in ("bus", "late_answers", "watch", "scheduler", "gateway"):
         monkeypatch.setattr(
             f"custom_components.local_solar.gateway.{module}.monotonic", moved_on
         )

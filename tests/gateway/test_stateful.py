@@ -229,7 +229,9 @@ class GatewayMachine(RuleBasedStateMachine):
         """Start a gateway."""
         super().__init__()
         self.loop = VirtualLoop()
-        self.ruled = self.loop.rule(("bus", "late_answers", "scheduler", "gateway"))
+        self.ruled = self.loop.rule(
+            ("bus", "late_answers", "watch", "scheduler", "gateway")
+        )
         self.units = Units(self.loop)
         self.door = Door()
         self.clients: list[Client] = []

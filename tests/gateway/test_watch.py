@@ -1,6 +1,7 @@
 """Ending what takes too long."""
 
 import asyncio
+from time import monotonic
 
 import pytest
 
@@ -9,7 +10,7 @@ from custom_components.local_solar.gateway.watch import Watch
 
 async def held_up(watch: Watch, seconds: float) -> str:
     """Do something for so long; return how that ended."""
-    watch.begin()
+    watch.begin(monotonic())
     try:
         await asyncio.sleep(seconds)
     except asyncio.CancelledError:

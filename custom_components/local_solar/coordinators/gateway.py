@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from time import monotonic
-from typing import override
+from typing import Final, override
 
 from modbus_connection import ModbusUnit
 
@@ -47,6 +47,9 @@ from .gateway_listeners import Listeners, listeners_of
 from .gateway_neighbours import entries_on, has_device, loaded_on
 from .gateway_safety import Never, OffGridWatch
 from .gateway_writes import GatewayWriter
+
+UNTIL_KNOWN: Final = timedelta(seconds=5)
+"""Between two looks while nobody has asked for anything."""
 
 
 class GatewayCoordinator(LocalSolarCoordinator):
@@ -178,6 +181,12 @@ class GatewayCoordinator(LocalSolarCoordinator):
     @override
     async def _async_probe(self) -> bool:
         return True
+
+    @override
+    def _until_next_poll(self, took: timedelta) -> timedelta:
+        """Look again soon while nobody has asked for anything: it is not known who answers."""
+        usual = super()._until_next_poll(took)
+        return usual if self._observer.is_known else min(usual, UNTIL_KNOWN)
 
     # -- captures -------------------------------------------------------------------
 

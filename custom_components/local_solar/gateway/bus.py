@@ -157,11 +157,15 @@ class Bus:
         """
         unit = request.unit
         ready = self._quiet_since[unit] + self._gaps[unit].seconds
-        return max(ready, self._late.sure_at(request, now))
+        return (
+            max(ready, self._late.sure_at(request, now))
+            if self._late.awaited
+            else ready
+        )
 
     def may_be_late(self, request: Request, now: float) -> bool:
         """Return whether a request may get the answer to the same one, sent before."""
-        return self._late.may_fit(request, now)
+        return bool(self._late.awaited) and self._late.may_fit(request, now)
 
     def forget(self, unit: int) -> None:
         """Take no late answer of a unit for right any more: it has been written to."""
@@ -182,7 +186,7 @@ class Bus:
             # It is repeated. Its answers are two then, of which one comes later.
             self._expect(request, started)
         try:
-            return await self._ask(request)
+            return await self._ask(request, started)
         except ModbusError as err:
             if not self._is_stray(request, err):
                 failure = self._failure(request, err, started)
@@ -193,7 +197,7 @@ class Bus:
         await asyncio.sleep(STRAY)
         started = monotonic()
         try:
-            return await self._ask(request)
+            return await self._ask(request, started)
         except ModbusError as err:
             failure = self._failure(request, err, started)
             if self._is_stray(request, err):
@@ -215,18 +219,22 @@ class Bus:
         with suppress(ModbusError):
             await unit.disconnect()
 
-    async def _ask(self, request: Request) -> bytes:
+    async def _ask(self, request: Request, started: float) -> bytes:
         """Ask once. Raises ``ModbusError``, or ``BusError`` if it says nothing of the unit."""
+        number, function, address, length, _ = request
+        unit = self.units[number]
         # So that others of Home Assistant keep to it too. A unit that fails has been silent
         # for long enough, and the others would wait as well.
-        is_failing = self._breakers[request.unit].is_failing
-        spacing = 0.0 if is_failing else self._gaps[request.unit].seconds
-        self.units[request.unit].set_message_spacing(spacing)
+        is_failing = number not in self._calm and self._breakers[number].is_failing
+        unit.set_message_spacing(0.0 if is_failing else self._gaps[number].seconds)
         self._statistics.bus_requests += 1
-        started = monotonic()
-        self._watch.begin()
+        self._watch.begin(started)
         try:
-            octets = await self._words(request)
+            if function == READ_HOLDING:
+                words = await unit.read_holding_registers(address, length)
+            else:
+                words = await unit.read_input_registers(address, length)
+            octets = _octets(words, length)
         except ModbusError:
             raise
         except asyncio.CancelledError as err:
@@ -242,21 +250,10 @@ class Bus:
             raise self._unknown(request, ExceptionCode.DEVICE_FAILURE) from err
         finally:
             self._watch.end()
-            ended = self._quiet_since[request.unit] = monotonic()
+            ended = self._quiet_since[number] = monotonic()
             self._statistics.bus_busy += ended - started
-        self._note_answer(request)
+        self._note_answer(request, ended)
         return octets
-
-    async def _words(self, request: Request) -> bytes:
-        unit = self.units[request.unit]
-        _, function, address, length, _ = request
-        if function == READ_HOLDING:
-            words = await unit.read_holding_registers(address, length)
-        else:
-            words = await unit.read_input_registers(address, length)
-        if len(words) != length:
-            raise ModbusProtocolError(f"{len(words)} registers in place of {length}")
-        return pack(f">{length}H", *words)
 
     def _is_stray(self, request: Request, err: ModbusError) -> bool:
         """Return whether what came may have been the late answer to an earlier request."""
@@ -279,7 +276,7 @@ class Bus:
     def _failure(self, request: Request, err: ModbusError, started: float) -> BusError:
         """Take note of what went wrong and return what clients are told."""
         if isinstance(err, ModbusExceptionError) and not is_silence(err):
-            self._note_answer(request)
+            self._note_answer(request, monotonic())
             return BusError(err.exception_code or ExceptionCode.DEVICE_FAILURE)
         self._statistics.bus_errors += 1
         connected = self.units[request.unit].connected
@@ -296,9 +293,9 @@ class Bus:
         self._note_failure(request, started)
         return BusError(ExceptionCode.NO_RESPONSE)
 
-    def _note_answer(self, request: Request) -> None:
+    def _note_answer(self, request: Request, now: float) -> None:
         unit = request.unit
-        self._gaps[unit].answered(monotonic())
+        self._gaps[unit].answered(now)
         if unit in self._calm:
             return
         self._bad.pop(request, None)
@@ -334,3 +331,10 @@ class Bus:
         """Expect an answer that nobody waits for any more, unless the link tells them apart."""
         if not self._pace.has_transactions:
             self._late.expect(request, sent)
+
+
+def _octets(words: list[int], length: int) -> bytes:
+    """Return registers as bytes. Raises ``ModbusProtocolError`` if there are not so many."""
+    if len(words) != length:
+        raise ModbusProtocolError(f"{len(words)} registers in place of {length}")
+    return pack(f">{length}H", *words)

@@ -74,6 +74,11 @@ class Observer:
         self._last = _Look.of(gateway.statistics, now)
         self._answers: bool | None = None
 
+    @property
+    def is_known(self) -> bool:
+        """Whether anybody has asked a unit for anything yet."""
+        return self._answers is not None
+
     def values(self, now: float, *, is_capturing: bool) -> dict[str, Value | None]:
         """Return the values of all points at a time (monotonic seconds)."""
         gateway, statistics = self._gateway, self._gateway.statistics

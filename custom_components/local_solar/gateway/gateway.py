@@ -38,7 +38,7 @@ STAND_INS: Final = frozenset({BROADCAST, 255})
 _WRITES: Final = frozenset(bytes((function,)) for function in WRITES)
 """These mean all units at once, if they go to unit 0: such is not passed on."""
 
-MOST_KNOWN: Final = 2048
+MOST_KNOWN: Final = 256
 """Reads that are remembered as allowed."""
 
 MOST_WRITES: Final = 4

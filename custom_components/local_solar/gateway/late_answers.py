@@ -31,36 +31,33 @@ class LateAnswers:
 
     def __init__(self) -> None:
         """Expect nothing."""
-        self._awaited: dict[_Shape, _Awaited] = {}
+        self.awaited: dict[_Shape, _Awaited] = {}
+        """What may come, and what no longer may."""
 
     def expect(self, request: Request, sent: float) -> None:
         """Expect the answer to a request that was sent then, until it cannot come any more."""
         shape = _shape(request)
-        known = self._awaited.get(shape)
+        known = self.awaited.get(shape)
         is_first = known is None or known.until <= monotonic()
-        self._awaited[shape] = _Awaited(
+        self.awaited[shape] = _Awaited(
             sent + LATEST, request.address if is_first else None
         )
 
     def sure_at(self, request: Request, now: float) -> float:
         """Return when the answer to a request will surely be its own (monotonic seconds)."""
-        if not self._awaited:
-            return now
-        self._awaited = {
+        self.awaited = {
             shape: awaited
-            for shape, awaited in self._awaited.items()
+            for shape, awaited in self.awaited.items()
             if awaited.until > now
         }
-        known = self._awaited.get(_shape(request))
+        known = self.awaited.get(_shape(request))
         if known is None or known.repeatable == request.address:
             return now
         return known.until
 
     def may_fit(self, request: Request, now: float) -> bool:
         """Return whether a request may get the answer to the same one, sent before."""
-        if not self._awaited:
-            return False
-        known = self._awaited.get(_shape(request))
+        known = self.awaited.get(_shape(request))
         return known is not None and known.until > now
 
     def may_meet(self, request: Request, functions: Collection[int]) -> bool:
@@ -71,21 +68,21 @@ class LateAnswers:
             and shape[0] == request.unit
             and shape[1] in functions
             and awaited.until > now
-            for shape, awaited in self._awaited.items()
+            for shape, awaited in self.awaited.items()
         )
 
     def forget(self, unit: int) -> None:
         """Take none of a unit's for right any more: it has been written to."""
-        for shape, awaited in self._awaited.items():
+        for shape, awaited in self.awaited.items():
             if shape[0] == unit:
-                self._awaited[shape] = awaited._replace(repeatable=None)
+                self.awaited[shape] = awaited._replace(repeatable=None)
 
     def over_at(self, unit: int, now: float) -> float:
         """Return when none of a unit's can come any more."""
         return max(
             (
                 awaited.until
-                for shape, awaited in self._awaited.items()
+                for shape, awaited in self.awaited.items()
                 if shape[0] == unit
             ),
             default=now,

@@ -89,11 +89,12 @@ class Job:
 class Line:
     """What one client waits for."""
 
-    __slots__ = ("client", "had", "is_gone", "is_in_turn", "jobs")
+    __slots__ = ("client", "comes_first", "had", "is_gone", "is_in_turn", "jobs")
 
     def __init__(self, client: Client) -> None:
         """Wait for nothing yet."""
         self.client = client
+        self.comes_first = client.is_dongle
         self.jobs: deque[Job] = deque()
         self.had = 0
         """Turns that it has had, as if it had always been there."""
@@ -188,7 +189,7 @@ class Scheduler:
 
     def _put_in_turn(self, line: Line) -> None:
         line.is_in_turn = True
-        if line.client.is_dongle:
+        if line.comes_first:
             self._first.append(line)
         else:
             heappush(self._turns, (line.had, next(self._number), line))
@@ -252,8 +253,10 @@ class Scheduler:
     async def async_run(self) -> None:
         """Serve all lines until stopped."""
         while not self._is_stopping:
-            self._dismiss_impatient()
-            if (turn := self._next()) is None:
+            now = monotonic()
+            if now - self._looked >= LOOK_EVERY:
+                self._dismiss_impatient(now)
+            if (turn := self._next(now)) is None:
                 self._work.clear()
                 await self._work.wait()
                 continue
@@ -282,11 +285,8 @@ class Scheduler:
         self._usual += (min(seconds, 2 * self._usual) - self._usual) * weight
         return turns
 
-    def _dismiss_impatient(self) -> None:
+    def _dismiss_impatient(self, now: float) -> None:
         """Tell those who have waited for too long, also for what cannot begin yet."""
-        now = monotonic()
-        if now - self._looked < LOOK_EVERY:
-            return
         self._looked = now
         for line in list(self._lines.values()):
             for job in list(line.jobs):
@@ -295,9 +295,8 @@ class Scheduler:
                     if not job.waiters:
                         self._retire(job)
 
-    def _next(self) -> tuple[Line, Job] | None:
+    def _next(self, now: float) -> tuple[Line, Job] | None:
         """Return whose turn it is and what is to be done, ``None`` if there is nothing."""
-        now = monotonic()
         not_ready: list[tuple[float, Line]] = []
         found: tuple[Line, Job] | None = None
         dongle_first = not self._dongle_was_last
@@ -312,7 +311,7 @@ class Scheduler:
         for _, line in not_ready:
             self._put_in_turn(line)
         if found is not None:
-            self._dongle_was_last = found[0].client.is_dongle
+            self._dongle_was_last = found[0].comes_first
             if not self._dongle_was_last:
                 self._had = found[0].had
         elif not_ready:

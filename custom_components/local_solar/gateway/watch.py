@@ -1,6 +1,7 @@
 """Ends what takes too long, without a timer for each time that it is done."""
 
 import asyncio
+from time import monotonic
 
 
 class Watch:
@@ -14,11 +15,11 @@ class Watch:
         self._timer: asyncio.TimerHandle | None = None
         self._has_struck = False
 
-    def begin(self) -> None:
-        """Cancel this task if what it does from now on takes longer."""
-        loop = asyncio.get_running_loop()
-        self._task, self._since = asyncio.current_task(), loop.time()
+    def begin(self, now: float) -> None:
+        """Cancel this task if what it does from ``now`` (monotonic seconds) takes longer."""
+        self._task, self._since = asyncio.current_task(), now
         if self._timer is None:
+            loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._seconds, self._look)
 
     def end(self) -> None:
@@ -42,10 +43,10 @@ class Watch:
         self._timer = None
         if self._task is None:
             return
-        loop = asyncio.get_running_loop()
-        if loop.time() < (due := self._since + self._seconds):
+        left = self._since + self._seconds - monotonic()
+        if left > 0:
             # Another one has begun since.
-            self._timer = loop.call_at(due, self._look)
+            self._timer = asyncio.get_running_loop().call_later(left, self._look)
             return
         self._has_struck = True
         self._task.cancel()
