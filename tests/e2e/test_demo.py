@@ -214,7 +214,7 @@ def test_others_read_through_the_gateway_while_home_assistant_polls(
     assert gateway["connected"] == "on"
     assert gateway["clients"] == "1"
     assert float(gateway["request_rate"]) > 0
-    assert (gateway["errors"], gateway["blocked_writes"]) == ("0", "0")
+    assert (gateway["gateway_errors"], gateway["blocked_writes"]) == ("0", "0")
     (addition,) = FAMILIES["gateway"]
     address = furnished.simulators[OUTSIDER].addresses[addition.further[0].listener]
     limit, refused = runner.run(_ask_gateway(address))
