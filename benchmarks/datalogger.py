@@ -35,7 +35,7 @@ from custom_components.local_solar.growatt.inverter import Inverter
 from custom_components.local_solar.growatt.known_inverter import Poll
 from custom_components.local_solar.modbus.crc import crc16
 
-from .datalogger_asking import Answer, Peer, peer
+from .asking import Answer, Peer, peer
 from .datalogger_garbage import Outcome, campaign, trials
 from .datalogger_recorded import RECORDED, check_recorded
 from .datalogger_records import DATASETS, LoggerPackets, logger_packets, words_of

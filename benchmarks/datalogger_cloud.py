@@ -10,7 +10,7 @@ import socket
 import sys
 from typing import Final
 
-from .datalogger_asking import Answer
+from .asking import Answer
 from .datalogger_records import ROUND, LoggerPackets, logger_packets
 
 _SERIAL: Final = slice(8, 38)

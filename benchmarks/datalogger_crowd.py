@@ -8,7 +8,7 @@ from typing import Any, Final, override
 from simulators.datalogger.bodies import Parameter, ParameterDone, Span
 from simulators.datalogger.packets import Kind, Packet, PacketReader
 
-from .datalogger_asking import Answer, async_answer_questions
+from .asking import Answer, async_answer_questions
 from .datalogger_records import LoggerPackets, logger_packets
 
 _AT_ONCE: Final = 32

@@ -6,7 +6,7 @@ import socket
 import time
 from typing import Final
 
-from .datalogger_asking import Answer, answer_questions
+from .asking import Answer, answer_questions
 from .datalogger_records import ROUND, logger_packets
 
 WINDOW: Final = 16

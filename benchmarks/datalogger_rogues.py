@@ -10,7 +10,7 @@ from typing import Final
 from simulators.datalogger.bodies import serial_field
 from simulators.datalogger.packets import Kind, Packet
 
-from .datalogger_asking import Answer, answer_questions
+from .asking import Answer, answer_questions
 from .datalogger_records import logger_packets
 
 FAMILY: Final = "MIN TL-XH"

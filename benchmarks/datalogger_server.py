@@ -32,7 +32,7 @@ from custom_components.local_solar.growatt.datalogger.server import Server
 from custom_components.local_solar.modbus.crc import crc16
 from custom_components.local_solar.points import Value
 
-from .datalogger_asking import Answer, async_answer_questions
+from .asking import Answer, async_answer_questions
 
 HOST: Final = "127.0.0.1"
 

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Final
 
-from .datalogger_asking import Peer
+from .asking import Peer
 from .gateway_faults import LATE, faults, gone, sweep
 from .gateway_instant import memory, mixed_reads, rates, same_blocks
 from .gateway_manners import manners

@@ -17,7 +17,7 @@ from typing import Any, Final, override
 from custom_components.local_solar.modbus.crc import crc16
 from simulators.wire import SerialLine
 
-from .datalogger_asking import Answer, async_answer_questions
+from .asking import Answer, async_answer_questions
 from .gateway_line import (
     MBAP,
     REQUEST_OCTETS,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from time import monotonic, sleep
 from typing import Any, Final
 
-from .datalogger_asking import Answer
+from .asking import Answer
 from .gateway_stand import LINKS, Clients, Proxy, Stand, distinct, resident_of
 from .gateway_words import Block
 from .report import Metric

@@ -10,7 +10,7 @@ import sys
 from time import monotonic, sleep
 from typing import Final, NamedTuple
 
-from .datalogger_asking import Answer
+from .asking import Answer
 from .gateway_stand import Plan, Proxy, Stand, cpu_of, distinct, resident_of
 from .gateway_words import MOST_WORDS, READ_HOLDING, READ_INPUT, Block
 from .report import Metric
@@ -101,68 +101,61 @@ def rates(stand: Stand, rounds: int, seconds: float) -> Iterator[Metric]:
         for _ in range(rounds)
     ]
     bare, ours, least, other, fresh, asked_same = zip(*turns, strict=True)
-    yield Metric(
-        metric="instant, 64 clients, distinct: time / bare loop",
-        value=median(b.rate / o.rate for b, o in zip(bare, ours, strict=True)),
-        unit="x",
-        reference=1,
-        goal=BARE_GOAL,
+    yield _times(
+        "instant, 64 clients, distinct: time / bare loop", bare, ours, BARE_GOAL
     )
-    yield Metric(
-        metric="  time / a server that does nothing else",
-        value=median(m.rate / o.rate for m, o in zip(least, ours, strict=True)),
-        unit="x",
-        reference=1,
-    )
-    yield Metric(
-        metric="  answers a second (reference: that server)",
-        value=round(median(o.rate for o in ours)),
-        unit="1/s",
-        reference=round(median(m.rate for m in least)),
-    )
-    yield Metric(
-        metric="  answers a second (reference: bare loop)",
-        value=round(median(o.rate for o in ours)),
-        unit="1/s",
-        reference=round(median(b.rate for b in bare)),
-    )
-    yield Metric(
-        metric="  answers a second (reference: modbus-proxy)",
-        value=round(median(o.rate for o in ours)),
-        unit="1/s",
-        reference=round(median(o.rate for o in other)),
-    )
+    yield _times("  time / a server that does nothing else", least, ours)
+    yield _rate("that server", ours, least)
+    yield _rate("bare loop", ours, bare)
+    yield _rate("modbus-proxy", ours, other)
     yield Metric(
         metric="  CPU of an answer (reference: bare loop)",
         value=median(o.cpu for o in ours) * 1e6,
         unit="us",
         reference=median(b.cpu for b in bare) * 1e6,
     )
-    yield Metric(
+    yield _p99(ours, other)
+    yield _times(
+        "instant, 64 clients, fresh: time / modbus-proxy", asked_same, fresh, PROXY_GOAL
+    )
+    yield _rate("modbus-proxy", fresh, asked_same)
+    yield _p99(fresh, asked_same, P99_GOAL)
+
+
+def _times(
+    what: str,
+    others: Sequence[_Round],
+    ours: Sequence[_Round],
+    goal: float | None = None,
+) -> Metric:
+    """Return how many times as long as with others an answer takes with us."""
+    return Metric(
+        metric=what,
+        value=median(a.rate / o.rate for a, o in zip(others, ours, strict=True)),
+        unit="x",
+        reference=1,
+        goal=goal,
+    )
+
+
+def _rate(reference: str, ours: Sequence[_Round], others: Sequence[_Round]) -> Metric:
+    return Metric(
+        metric=f"  answers a second (reference: {reference})",
+        value=round(median(o.rate for o in ours)),
+        unit="1/s",
+        reference=round(median(o.rate for o in others)),
+    )
+
+
+def _p99(
+    ours: Sequence[_Round], anchor: Sequence[_Round], goal: float | None = None
+) -> Metric:
+    return Metric(
         metric="  p99 (reference: modbus-proxy)",
         value=median(o.p99 for o in ours) * 1e3,
         unit="ms",
-        reference=median(o.p99 for o in other) * 1e3,
-    )
-    yield Metric(
-        metric="instant, 64 clients, fresh: time / modbus-proxy",
-        value=median(a.rate / f.rate for a, f in zip(asked_same, fresh, strict=True)),
-        unit="x",
-        reference=1,
-        goal=PROXY_GOAL,
-    )
-    yield Metric(
-        metric="  answers a second (reference: modbus-proxy)",
-        value=round(median(f.rate for f in fresh)),
-        unit="1/s",
-        reference=round(median(a.rate for a in asked_same)),
-    )
-    yield Metric(
-        metric="  p99 (reference: modbus-proxy)",
-        value=median(f.p99 for f in fresh) * 1e3,
-        unit="ms",
-        reference=median(a.p99 for a in asked_same) * 1e3,
-        goal=P99_GOAL,
+        reference=median(a.p99 for a in anchor) * 1e3,
+        goal=goal,
     )
 
 

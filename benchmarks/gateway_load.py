@@ -14,7 +14,7 @@ from statistics import median
 import time
 from typing import Final, override
 
-from .datalogger_asking import Answer, async_answer_questions
+from .asking import Answer, async_answer_questions
 from .gateway_words import Block, answer_of, stamp_of
 
 HOST: Final = "127.0.0.1"

@@ -12,7 +12,7 @@ from statistics import median
 from time import sleep
 from typing import Final
 
-from .datalogger_asking import Answer, Peer
+from .asking import Answer, Peer
 from .gateway_stand import Clients, Proxy, Stand, distinct, gateway_peer
 from .report import Metric
 

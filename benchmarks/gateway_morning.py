@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from .datalogger_asking import Peer
+from .asking import Peer
 from .report import Metric
 
 REPEAT: Final = 1.5

@@ -29,7 +29,7 @@ from tests.gateway.recording import (
     RecordedInverter,
 )
 
-from .datalogger_asking import Answer, async_answer_questions
+from .asking import Answer, async_answer_questions
 
 HOST: Final = "127.0.0.1"
 BAUDRATE: Final = 115_200

@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Final
 
-from .datalogger_asking import Answer, answer_questions
+from .asking import Answer, answer_questions
 from .gateway_words import Block
 
 HOST: Final = "127.0.0.1"

@@ -18,7 +18,7 @@ from custom_components.local_solar.gateway.bus import Pace
 from custom_components.local_solar.gateway.gateway import Gateway
 from custom_components.local_solar.gateway.server import Limits, Server
 
-from .datalogger_asking import Answer, async_answer_questions
+from .asking import Answer, async_answer_questions
 from .gateway_minimal import MinimalServer
 from .gateway_words import READ_HOLDING, Block
 

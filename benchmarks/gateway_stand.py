@@ -13,7 +13,7 @@ from threading import RLock
 from time import monotonic, sleep
 from typing import Any, Final, NamedTuple
 
-from .datalogger_asking import Answer, Peer, peer
+from .asking import Answer, Peer, peer
 from .gateway_words import MOST_WORDS, READ_HOLDING, READ_INPUT, REGISTERS, Block
 
 HOST: Final = "127.0.0.1"
@@ -24,7 +24,7 @@ LINKS: Final = {"pty": "serial", "rtu": "RTU over TCP", "tcp": "Modbus TCP"}
 _PER_SPACE: Final = REGISTERS // MOST_WORDS
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
-gateway_peer = partial(peer, module="gateway_peer")
+gateway_peer = partial(peer, benchmark="gateway")
 
 type Plan = Sequence[Block]
 

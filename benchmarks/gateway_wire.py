@@ -14,7 +14,7 @@ from typing import Final
 
 from simulators.wire import SerialLine
 
-from .datalogger_asking import Answer
+from .asking import Answer
 from .gateway_stand import BAUD, LINKS, Clients, Proxy, Stand, cpu_of, distinct
 from .gateway_words import MOST_WORDS
 from .report import Metric

@@ -74,10 +74,10 @@ class Peer:
 
 
 @contextmanager
-def peer(role: str, module: str = "datalogger_peer") -> Iterator[Peer]:
-    """Run a process that plays a role, by a module of this folder."""
+def peer(role: str, benchmark: str = "datalogger") -> Iterator[Peer]:
+    """Run a process that plays a role of a benchmark, as ``benchmarks.peer`` lists them."""
     with subprocess.Popen(
-        [sys.executable, "-m", f"benchmarks.{module}", role],
+        [sys.executable, "-m", "benchmarks.peer", benchmark, role],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
