@@ -5,7 +5,7 @@ import json
 from typing import Any, Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 import pytest
 
 from custom_components.local_solar.hoymiles import messages
@@ -185,6 +185,8 @@ def test_pages_become_one_message() -> None:
     serial=st.one_of(st.binary(max_size=20), st.text(max_size=20).map(str.encode)),
     number=st.integers(-(1 << 63), (1 << 63) - 1),
 )
+@example(serial=b"", number=0x0080_0000_0001)
+@example(serial=b"123400000001", number=1)
 def test_serial_numbers_may_be_anything(serial: bytes, number: int) -> None:
     payload = messages.encode(
         "AppInfoReply", {"dtu_serial": serial, "inverters": several({"serial": number})}
@@ -192,6 +194,8 @@ def test_serial_numbers_may_be_anything(serial: bytes, number: int) -> None:
     document: Any = masked_dataset({"AppInfoReply": [payload]})
     found = document["messages"]["AppInfoReply"]
     json.dumps(found)
+    if len(serial) > 4:
+        assert found["dtu_serial"] != serial.decode("utf-8", "replace")
     if abs(number) > 0xFFFF_FFFF:
         assert found["inverters"][0]["serial"] != number
 

@@ -122,5 +122,8 @@ class _Mask:
 
     def _masked(self, text: str) -> str:
         if text not in self._given:
-            self._given[text] = f"{text[:4]}{len(self._given) + 1:08d}"
+            number = len(self._given) + 1
+            masked = f"{text[:4]}{number:08d}"
+            # A serial number may happen to be just that.
+            self._given[text] = masked if masked != text else f"{text[:4]}9{number:07d}"
         return self._given[text]
