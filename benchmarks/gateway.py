@@ -63,7 +63,7 @@ def _quick(stand: Stand) -> Iterator[Metric]:
 
 
 def _full(stand: Stand) -> Iterator[Metric]:
-    yield from rates(stand, 5, 2.0)
+    yield from rates(stand, 10, 1.0)
     yield from memory(stand)
     yield from connect_at_once(stand, "tcp", None)
     played = _begin_morning(stand, WHOLE, 1.0)

@@ -57,7 +57,12 @@ def morning(process: Peer) -> Iterator[Metric]:
             goal=0,
         )
     yield Metric(
-        metric="  dongle: longest wait (goal: it repeats then)",
+        metric="  dongle: answered only when it asked again",
+        value=found["asked_again"],
+        unit="",
+    )
+    yield Metric(
+        metric="  dongle: longest wait where the inverter answered",
         value=found["waits"][1] * 1000,
         unit="ms",
         reference=found["waits"][0] * 1000,

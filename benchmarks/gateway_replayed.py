@@ -96,7 +96,7 @@ async def _serve() -> None:
             "wrong": result.wrong,
             "reconnects": result.reconnects,
             "repeats": result.repeats,
-            "late": result.late_for_dongle,
+            "asked_again": result.asked_again,
             "waits": [waits[len(waits) // 2], waits[-1]] if waits else [0.0, 0.0],
             "others": [others[len(others) // 2], others[-1]] if others else [0.0, 0.0],
             "problems": result.problems[:10],

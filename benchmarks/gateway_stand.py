@@ -13,7 +13,7 @@ from threading import RLock
 from time import monotonic, sleep
 from typing import Any, Final, NamedTuple
 
-from .asking import Answer, Peer, peer
+from .asking import HEAP, Answer, Peer, peer
 from .gateway_words import MOST_WORDS, READ_HOLDING, READ_INPUT, REGISTERS, Block
 
 HOST: Final = "127.0.0.1"
@@ -219,6 +219,7 @@ def _modbus_proxy(port: int, device: int) -> Iterator[subprocess.Popen[bytes]]:
             *("--bind", f"tcp://{HOST}:{port}"),
             *("--modbus", f"tcp://{HOST}:{device}"),
         ],
+        env=os.environ | HEAP,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:
