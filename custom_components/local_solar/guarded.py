@@ -10,6 +10,7 @@ What is said over the connections is not known here: that is for those who deriv
 
 import asyncio
 from collections.abc import Callable
+import os
 from time import monotonic
 from typing import Final, override
 
@@ -21,6 +22,15 @@ UNREAD: Final = 60.0
 
 WRITE_BUFFER: Final = 16_384
 """Bytes of answers that wait for somebody before he is not listened to any more."""
+
+
+def why_not(err: OSError) -> str:
+    """Return why something cannot be opened, without the address that errors repeat."""
+    if err.errno is None:
+        # What asyncio says of an address of another computer has no number.
+        is_foreign = "could not bind" in str(err)
+        return "this computer has no such address" if is_foreign else str(err)
+    return os.strerror(err.errno) if err.errno > 0 else str(err.strerror)
 
 
 class GuardedConnection(asyncio.BufferedProtocol):

@@ -53,7 +53,9 @@ class Result:
     seconds: float = 0.0
     dongle: Tally = field(default_factory=Tally)
     dongle_waits: list[float] = field(default_factory=list)
-    """Seconds from each first request of the dongle to its answer."""
+    """Seconds from each first request of the dongle to its answer, if the inverter gave one."""
+    asked_again: int = 0
+    """Requests of the dongle that the inverter did not answer before they were repeated."""
     client_waits: list[float] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     """What was refused, dropped or wrong, in words."""
@@ -117,7 +119,9 @@ class Replay:
                     continue
                 silences = len(self.inverter.kept_silent)
                 done = await dongle.ask(asked.step)
-                if done.is_answered:
+                if done.is_answered and self._kept_silent(asked.step, silences):
+                    self.result.asked_again += 1
+                elif done.is_answered:
                     self.result.dongle_waits.append(done.wait)
                 answer = _Answer(words=done.words, exception=done.exception)
                 self._note(DONGLE, asked.step, answer, silences)
@@ -185,6 +189,14 @@ class Replay:
         count = step.word if step.is_read else 1
         return any(
             silence.concerns(step.function, step.address, count)
+            for silence in self.inverter.kept_silent[silences:]
+        )
+
+    def _kept_silent(self, step: Step, silences: int) -> bool:
+        """Tell whether the inverter did not answer just this request, since ``silences``."""
+        asked = step.function, step.address, step.word if step.is_read else 1
+        return any(
+            (silence.function, silence.address, silence.count) == asked
             for silence in self.inverter.kept_silent[silences:]
         )
 

@@ -53,6 +53,13 @@ def test_what_lies_within_a_block_is_cut_out_of_it(
     assert found == (words(wanted, count) if lies_within else None)
 
 
+def test_an_old_block_does_not_hide_a_fresh_one() -> None:
+    cache = BlockCache(1.0)
+    stored(cache, read(0, 100), at=100.0)
+    stored(cache, read(20, 50), at=100.9)
+    assert cache.find(read(30, 5), read_pdu(30, 5), 101.5) == words(30, 5)
+
+
 def test_spaces_and_units_are_kept_apart() -> None:
     cache = BlockCache(1.0)
     stored(cache, read(30, 5))

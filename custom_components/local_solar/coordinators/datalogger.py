@@ -52,12 +52,13 @@ from ..growatt.datalogger.points import PARAMETERS
 from ..growatt.datalogger.policy import Policy, Verdict
 from ..growatt.datalogger.records import Parameter, read_parameters
 from ..growatt.datalogger.relay import Cloud
-from ..growatt.datalogger.server import Server, why_not
+from ..growatt.datalogger.server import Server
 from ..growatt.datalogger.settings import SETTINGS, LoggerSettings, value_of
 from ..growatt.datalogger.stored import inverters_in, restore, to_json
 from ..growatt.inverter import Inverter
 from ..growatt.masking import mask_text
 from ..growatt.settings import InverterSettings
+from ..guarded import why_not
 from ..modbus.image import Space
 from ..points import CONNECTED, Device, Occurrence, PointId, Value
 from ..registers import ParameterReading, RegisterDump, RegisterReading

@@ -1,7 +1,6 @@
 """The ways into a gateway: each is opened by itself, and again until it is open."""
 
 from dataclasses import dataclass
-import os
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -21,6 +20,7 @@ from ..gateway.gateway import Gateway
 from ..gateway.pty import Terminals
 from ..gateway.serial_port import DonglePort
 from ..gateway.server import Server
+from ..guarded import why_not
 from .base import LocalSolarConfigEntry
 
 TCP: Final = "Modbus TCP"
@@ -76,7 +76,7 @@ class Listener:
         try:
             self.opened = await self.open()
         except OSError as err:
-            self.error = reason_of(err)
+            self.error = why_not(err)
         else:
             self.error = None
 
@@ -229,15 +229,6 @@ def forget_listener_issues(hass: HomeAssistant, entry: LocalSolarConfigEntry) ->
     """Take back what was said of the ways into the gateway of an entry."""
     for name in (TCP, RTU_OVER_TCP, DONGLE, TERMINALS):
         ir.async_delete_issue(hass, DOMAIN, listener_issue(entry, name))
-
-
-def reason_of(err: OSError) -> str:
-    """Return why something cannot be opened, without the address that errors repeat."""
-    if err.errno is None:
-        # What asyncio says of an address of another computer has no number.
-        is_foreign = "could not bind" in str(err)
-        return "this computer has no such address" if is_foreign else str(err)
-    return os.strerror(err.errno) if err.errno > 0 else str(err.strerror)
 
 
 def _address(host: str, port: int) -> str:

@@ -51,7 +51,6 @@ NAMED: Final = 3
 """So many settings are named that a write would touch together."""
 
 REASONS: Final[Mapping[Refusal, str]] = {
-    Refusal.UNIT: "the gateway does not serve this unit",
     Refusal.NEVER: (
         "off-grid inverters reset when these registers are touched, and it is not known"
         " that this is none"

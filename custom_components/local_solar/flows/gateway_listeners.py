@@ -22,6 +22,7 @@ from ..const import (
     DEFAULT_GATEWAY_PORT,
     KIND_GATEWAY,
 )
+from ..gateway.pty import MOST_TERMINALS
 from ..modbus_link import ModbusLink
 from .listening import LOOPBACK, async_address_selector, async_try_listening, own_ports
 from .modbus_link import BAUDRATES, UserInput, baudrate_selector, number
@@ -30,8 +31,6 @@ from .trial import FormError
 
 NONE: Final = 0
 """The port and the number of terminals that mean: none."""
-
-MOST_TERMINALS: Final = 8
 
 DONGLE_BAUDRATE: Final = BAUDRATES[-1]
 """Speed at which an inverter talks to its stick over USB (recording of a MIN TL-XH)."""

@@ -14,7 +14,7 @@ from homeassistant.helpers.selector import (
     SelectSelectorMode,
 )
 
-from ..growatt.datalogger.server import why_not
+from ..guarded import why_not
 from .trial import FormError
 
 LOOPBACK: Final = "127.0.0.1"

@@ -157,11 +157,9 @@ class Bus:
         """
         unit = request.unit
         ready = self._quiet_since[unit] + self._gaps[unit].seconds
-        return (
-            max(ready, self._late.sure_at(request, now))
-            if self._late.awaited
-            else ready
-        )
+        if not self._late.awaited:
+            return ready
+        return max(ready, self._late.sure_at(request, now))
 
     def may_be_late(self, request: Request, now: float) -> bool:
         """Return whether a request may get the answer to the same one, sent before."""

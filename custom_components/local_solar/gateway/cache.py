@@ -7,6 +7,7 @@ its registers right when that began.
 from typing import Final, NamedTuple
 
 from .pdu import Request, read_answer
+from .reads import Reads
 
 MOST_BLOCKS: Final = 64
 """Blocks that are kept, of all units together; the oldest gives way."""
@@ -22,51 +23,49 @@ class BlockCache:
 
     def __init__(self, max_age: float) -> None:
         """Keep blocks for ``max_age`` seconds; 0 keeps none."""
-        self._max_age = max_age
-        self._blocks: dict[Request, _Block] = {}
+        self.max_age: Final = max_age
+        self._blocks: Reads[_Block] = Reads()
         self._answers: dict[tuple[int, bytes], _Block] = {}
         """Whole answers by unit and request as they came: most ask again for the same."""
 
     def answer(self, unit: int, pdu: bytes, now: float) -> bytes | None:
         """Return the answer to a request that was answered before, while it is fresh."""
         block = self._answers.get((unit, pdu))
-        if block is None or now - block.at > self._max_age:
+        if block is None or now - block.at > self.max_age:
             return None
         return block.octets
 
     def find(self, request: Request, pdu: bytes, now: float) -> bytes | None:
         """Return the answer to a read whose registers lie within a fresh block."""
-        unit, function, first, length, _ = request
-        for known, block in self._blocks.items():
-            if (
-                known.unit == unit
-                and known.function == function
-                and known.address <= first
-                and first + length <= known.address + known.length
-                and now - block.at <= self._max_age
-            ):
-                answer = read_answer(function, part(known, block.octets, request))
-                self._keep_answer(unit, pdu, _Block(block.at, answer))
+        blocks = self._blocks
+        if not blocks.kept:
+            return None
+        for known in (request, *blocks.wider(request)):
+            block = blocks.kept.get(known)
+            if block is not None and now - block.at <= self.max_age:
+                octets = part(known, block.octets, request)
+                answer = read_answer(request.function, octets)
+                self._keep_answer(request.unit, pdu, _Block(block.at, answer))
                 return answer
         return None
 
     def store(self, request: Request, octets: bytes, at: float) -> None:
         """Keep what was read for a request that began at ``at`` (monotonic seconds)."""
-        if not self._max_age:
+        if not self.max_age:
             return
-        self._blocks.pop(request, None)
-        while self._blocks and (
-            len(self._blocks) >= MOST_BLOCKS
-            or at - next(iter(self._blocks.values())).at > self._max_age
+        kept = self._blocks.kept
+        # What is new stands last.
+        kept.pop(request, None)
+        while kept and (
+            len(kept) >= MOST_BLOCKS or at - next(iter(kept.values())).at > self.max_age
         ):
-            del self._blocks[next(iter(self._blocks))]
-        self._blocks[request] = _Block(at, octets)
+            self._blocks.drop(next(iter(kept)))
+        self._blocks.keep(request, _Block(at, octets))
 
     def forget(self, unit: int) -> None:
         """Forget all of a unit: somebody has written to it."""
-        self._blocks = {
-            known: block for known, block in self._blocks.items() if known.unit != unit
-        }
+        for known in [known for known in self._blocks.kept if known.unit == unit]:
+            self._blocks.drop(known)
         self._answers.clear()
 
     def _keep_answer(self, unit: int, pdu: bytes, answer: _Block) -> None:

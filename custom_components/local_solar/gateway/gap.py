@@ -43,8 +43,11 @@ class Gap:
 
     def answered(self, now: float) -> None:
         """Take note of an answer, whatever it says."""
+        if self._kept == PROVEN and self.seconds == self._least:
+            # Nothing is left to learn until the device fails.
+            return
         self._kept += 1
-        if self._kept >= PROVEN:
+        if self._kept == PROVEN:
             self._proven = min(self._proven, self.seconds)
             self._strikes = 0
         if self._floor > self._least and now - self._floor_since > FORGIVEN_AFTER:

@@ -38,7 +38,7 @@ STAND_INS: Final = frozenset({BROADCAST, 255})
 _WRITES: Final = frozenset(bytes((function,)) for function in WRITES)
 """These mean all units at once, if they go to unit 0: such is not passed on."""
 
-MOST_KNOWN: Final = 256
+MOST_KNOWN: Final = 1024
 """Reads that are remembered as allowed."""
 
 MOST_WRITES: Final = 4
@@ -86,9 +86,7 @@ class Gateway:
         self._writer = writer
         self._bus = Bus(units, pace, self.statistics)
         self._cache = BlockCache(pace.max_age)
-        self._scheduler = Scheduler(
-            self._bus, self._cache, pace.max_age, self.statistics
-        )
+        self._scheduler = Scheduler(self._bus, self._cache, self.statistics)
         self._clients: dict[Client, None] = {}
         self._reads: dict[tuple[int, bytes], Request] = {}
         """Reads that are allowed, by unit and request as they came: most come again."""
@@ -192,25 +190,28 @@ class Gateway:
         if unit in STAND_INS and len(self._bus.units) == 1 and pdu[:1] not in _WRITES:
             unit = next(iter(self._bus.units))
         client.waiting += 1
-        kept = self._cache.answer(unit, pdu, monotonic())
+        now = monotonic()
+        kept = self._cache.answer(unit, pdu, now)
         if kept is not None:
             self.statistics.from_cache += 1
             self._settle(client, unit, pdu, reply, kept)
             return
         answer = partial(self._settle, client, unit, pdu, reply)
-        try:
-            request = self._reads.get((unit, pdu)) or self._look(client, unit, pdu)
-            if request.is_write:
-                self._begin_write(client, request, answer)
+        request = self._reads.get((unit, pdu))
+        if request is None:
+            try:
+                request = self._look(client, unit, pdu)
+                if request.is_write:
+                    self._begin_write(client, request, answer)
+                    return
+            except BadRequestError as err:
+                answer(exception_answer(pdu[0] & 0x7F if pdu else 0, err.code))
                 return
-        except BadRequestError as err:
-            answer(exception_answer(pdu[0] & 0x7F if pdu else 0, err.code))
-            return
-        if (kept := self._cache.find(request, pdu, monotonic())) is not None:
+        if (kept := self._cache.find(request, pdu, now)) is not None:
             self.statistics.from_cache += 1
             answer(kept)
             return
-        self._scheduler.submit(client, request, answer)
+        self._scheduler.submit(client, request, answer, now)
 
     def _look(self, client: Client, unit: int, pdu: bytes) -> Request:
         """Return what is asked for, if that is allowed. Raises ``BadRequestError``."""
@@ -242,7 +243,7 @@ class Gateway:
     def _settle(
         self, client: Client, unit: int, pdu: bytes, reply: Reply, answer: bytes
     ) -> None:
-        """Hand an answer over."""
+        """Hand an answer over. What goes wrong with that is not to the cost of the others."""
         client.waiting -= 1
         said: bytes | None = answer
         if (code := exception_of(answer)) is None:
@@ -253,22 +254,22 @@ class Gateway:
             if client.is_dongle and code in GATEWAYS_OWN:
                 # It takes us for the inverter, which would be silent.
                 said = None
-        if self.recorder is not None:
-            self.recorder.answer(client, unit, pdu, said)
-        reply(said)
+        try:
+            if self.recorder is not None:
+                self.recorder.answer(client, unit, pdu, said)
+            reply(said)
+        except Exception:
+            _LOGGER.exception("Unexpected error while %s was answered", client.name)
 
     # -- writes ---------------------------------------------------------------------
 
     def _begin_write(
         self, client: Client, request: Request, answer: Callable[[bytes], None]
     ) -> None:
-        waiting = sum(each is client for each in self._writes.values())
-        if self._writer is None or waiting >= MOST_WRITES:
-            raise BadRequestError(
-                ExceptionCode.ILLEGAL_FUNCTION
-                if self._writer is None
-                else ExceptionCode.BUSY
-            )
+        if self._writer is None:
+            raise BadRequestError(ExceptionCode.ILLEGAL_FUNCTION)
+        if sum(each is client for each in self._writes.values()) >= MOST_WRITES:
+            raise BadRequestError(ExceptionCode.BUSY)
         task = asyncio.create_task(self._write(self._writer, client, request, answer))
         self._writes[task] = client
         task.add_done_callback(lambda done: self._writes.pop(done, None))

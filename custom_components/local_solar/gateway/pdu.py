@@ -7,7 +7,7 @@ own: it reads the registers of a meter and looks like function 3.
 
 from enum import IntEnum
 from struct import Struct, error, unpack
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 READ_HOLDING: Final = 0x03
 READ_INPUT: Final = 0x04
@@ -63,6 +63,15 @@ class Request(NamedTuple):
     def is_write(self) -> bool:
         """Whether it changes something."""
         return self.function in WRITES
+
+    def covers(self, other: Self) -> bool:
+        """Return whether this read brings all registers of another one."""
+        return (
+            self.address <= other.address
+            and other.address + other.length <= self.address + self.length
+            and self.unit == other.unit
+            and self.function == other.function
+        )
 
     def __str__(self) -> str:
         """Return it as logs show it."""

@@ -75,7 +75,6 @@ def space_of(request: Request) -> Space:
 class Refusal(StrEnum):
     """Why a request is not carried out."""
 
-    UNIT = "unit"
     NEVER = "never"
     """Registers that must never be touched."""
     RANGE = "range"
@@ -84,7 +83,6 @@ class Refusal(StrEnum):
 
 
 REFUSED_WITH: Final[Mapping[Refusal, ExceptionCode]] = {
-    Refusal.UNIT: ExceptionCode.PATH_UNAVAILABLE,
     Refusal.NEVER: ExceptionCode.ILLEGAL_ADDRESS,
     Refusal.RANGE: ExceptionCode.ILLEGAL_ADDRESS,
     Refusal.WRITES_OFF: ExceptionCode.ILLEGAL_FUNCTION,

@@ -2,8 +2,8 @@
 
 Each client has one of its own, under a name that stays the same: ``<folder>/1``,
 ``<folder>/2`` and so on. Any speed will do, without parity: a terminal refuses to have one.
-Nobody can see whether a program
-has a terminal open, so a client is there while something comes from it.
+Nobody can see whether a program has a terminal open, so a client is there while something
+comes from it.
 """
 
 import asyncio

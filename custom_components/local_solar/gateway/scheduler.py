@@ -8,12 +8,11 @@ that one.
 """
 
 from asyncio import Event, TimerHandle, get_running_loop
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 import logging
-from math import inf
 from time import monotonic
 from typing import Final
 
@@ -21,6 +20,7 @@ from .bus import Bus, BusError
 from .cache import BlockCache, part
 from .clients import Client
 from .pdu import ExceptionCode, Request, exception_answer, read_answer
+from .reads import Reads
 from .statistics import Statistics
 
 _LOGGER = logging.getLogger(__name__)
@@ -66,30 +66,27 @@ class Waiter:
 class Job:
     """A read that the bus has to do, and all who wait for it."""
 
-    __slots__ = ("epoch", "request", "started", "waiters")
+    __slots__ = ("_queued", "epoch", "request", "started", "waiters")
 
-    def __init__(self, request: Request) -> None:
-        """Wait for its turn."""
+    def __init__(self, request: Request, queued: Reads[Job]) -> None:
+        """Wait for its turn, and for company until then, among others that are ``queued``."""
         self.request = request
+        self._queued = queued
+        queued.keep(request, self)
         self.waiters: list[Waiter] = []
         self.started: float | None = None
         self.epoch = 0
 
-    def brings(self, request: Request) -> bool:
-        """Return whether a read lies within this one."""
-        own = self.request
-        return (
-            own.unit == request.unit
-            and own.function == request.function
-            and own.address <= request.address
-            and request.address + request.length <= own.address + own.length
-        )
+    def retire(self) -> None:
+        """Let nobody join any more before it begins."""
+        if self._queued.kept.get(self.request) is self:
+            self._queued.drop(self.request)
 
 
 class Line:
     """What one client waits for."""
 
-    __slots__ = ("client", "comes_first", "had", "is_gone", "is_in_turn", "jobs")
+    __slots__ = ("client", "comes_first", "had", "is_in_turn", "jobs")
 
     def __init__(self, client: Client) -> None:
         """Wait for nothing yet."""
@@ -100,19 +97,15 @@ class Line:
         """Turns that it has had, as if it had always been there."""
         self.is_in_turn = False
         """Whether it waits for its turn, or has it."""
-        self.is_gone = False
 
 
 class Scheduler:
     """The lines of all clients, and the one who serves them."""
 
-    def __init__(
-        self, bus: Bus, cache: BlockCache, max_age: float, statistics: Statistics
-    ) -> None:
-        """Serve clients from ``bus``. Answers may be ``max_age`` seconds old."""
+    def __init__(self, bus: Bus, cache: BlockCache, statistics: Statistics) -> None:
+        """Serve clients from ``bus``, and keep in ``cache`` what it brings."""
         self._bus = bus
         self._cache = cache
-        self._max_age = max_age
         self._statistics = statistics
         self._lines: dict[Client, Line] = {}
         self._turns: list[tuple[int, int, Line]] = []
@@ -125,17 +118,15 @@ class Scheduler:
         self._dongle_was_last = False
         self._usual = 0.0
         """Seconds that most answers take."""
-        self._queued: dict[tuple[int, int], dict[Request, Job]] = {}
+        self._queued: defaultdict[tuple[int, int], Reads[Job]] = defaultdict(Reads)
         """Jobs that have not begun, by unit and function."""
-        self._longest: dict[tuple[int, int], int] = {}
-        """The length of the longest of these, or of one that has begun since."""
         self._running: Job | None = None
         self._epochs = dict.fromkeys(bus.units, 0)
         self._held: set[int] = set()
         """Units that are being written to."""
         self._work = Event()
         self._ended = Event()
-        """Set when the bus has done what it was at."""
+        """Set when the bus has done what it was at, while somebody holds a unit."""
         self._alarm: TimerHandle | None = None
         self._looked = 0.0
         """When it was looked for those who have waited for too long."""
@@ -143,9 +134,10 @@ class Scheduler:
 
     # -- what clients ask -----------------------------------------------------------
 
-    def submit(self, client: Client, request: Request, reply: Reply) -> None:
+    def submit(
+        self, client: Client, request: Request, reply: Reply, now: float
+    ) -> None:
         """Have a read done and its answer told, by ``reply``, when its turn comes."""
-        now = monotonic()
         if (code := self._bus.refuses(request, now)) is not None:
             reply(exception_answer(request.function, code))
             return
@@ -156,7 +148,7 @@ class Scheduler:
         running = self._running
         if (
             running is not None
-            and running.brings(request)
+            and running.request.covers(request)
             and running.epoch == self._epochs[request.unit]
         ):
             running.waiters.append(waiter)
@@ -166,15 +158,12 @@ class Scheduler:
     def _enqueue(self, waiter: Waiter, *, alone: bool = False) -> None:
         """Let somebody wait, in company of those who want more unless ``alone``."""
         request = waiter.request
-        kind = request.unit, request.function
-        queued = self._queued.setdefault(kind, {})
-        job = queued.get(request)
-        longest = self._longest.get(kind, 0)
-        if job is None and request.length < longest and not alone:
-            job = _wider(queued, request)
+        queued = self._queued[request.unit, request.function]
+        job = queued.kept.get(request)
+        if job is None and not alone and (wider := queued.wider(request)):
+            job = queued.kept[wider[0]]
         if job is None:
-            job = queued[request] = Job(request)
-            self._longest[kind] = max(longest, request.length)
+            job = Job(request, queued)
         job.waiters.append(waiter)
         # It stands in this client's line too: nobody waits longer for having company.
         line = self._lines.get(waiter.client)
@@ -201,11 +190,10 @@ class Scheduler:
             running.waiters = _without(client, running.waiters)
         if (line := self._lines.pop(client, None)) is None:
             return
-        line.is_gone = True
         for job in line.jobs:
             job.waiters = _without(client, job.waiters)
             if not job.waiters and job.started is None:
-                self._retire(job)
+                job.retire()
         line.jobs.clear()
 
     def forget(self, unit: int) -> None:
@@ -263,26 +251,31 @@ class Scheduler:
             line, job = turn
             busy = self._statistics.bus_busy
             try:
-                await self._perform(job)
+                await self._perform(job, now)
             except Exception:  # all the others would wait for ever
                 _LOGGER.exception("Unexpected error at %s", job.request)
                 self._refuse(job, ExceptionCode.DEVICE_FAILURE)
             if took := self._statistics.bus_busy - busy:
                 line.had += self._turns_of(took)
-            self._go_on_with(line)
+            if line.jobs:
+                self._put_in_turn(line)
+            else:
+                line.is_in_turn = False
 
     def _turns_of(self, seconds: float) -> int:
         """Return for how many turns an answer counts, and learn how long most take."""
         if not self._usual:
             self._usual = seconds
-        all_once = self._usual * (len(self._turns) + 1)
-        turns = 1
+        usual, turns = self._usual, 1
         if seconds > LONG:
-            turns = max(1, round(min(seconds / self._usual, MOST_OWED / all_once)))
+            all_once = usual * (len(self._turns) + 1)
+            turns = max(1, round(min(seconds / usual, MOST_OWED / all_once)))
         # Quick answers tell soon what is usual. What takes long counts as twice the usual,
         # so that some of it does not make it so.
-        weight = QUICKLY if seconds < self._usual else SLOWLY
-        self._usual += (min(seconds, 2 * self._usual) - self._usual) * weight
+        if seconds < usual:
+            self._usual -= (usual - seconds) * QUICKLY
+        else:
+            self._usual += min(seconds - usual, usual) * SLOWLY
         return turns
 
     def _dismiss_impatient(self, now: float) -> None:
@@ -293,63 +286,58 @@ class Scheduler:
                 if job.started is None:
                     self._drop_impatient(job, now)
                     if not job.waiters:
-                        self._retire(job)
+                        job.retire()
 
     def _next(self, now: float) -> tuple[Line, Job] | None:
         """Return whose turn it is and what is to be done, ``None`` if there is nothing."""
-        not_ready: list[tuple[float, Line]] = []
+        not_ready: list[Line] = []
         found: tuple[Line, Job] | None = None
         dongle_first = not self._dongle_was_last
-        while found is None and (line := self._take_line(dongle_first)) is not None:
-            job, ready_at = self._first_ready(line.jobs, now)
-            if job is not None:
+        while found is None and (self._first or self._turns):
+            if self._first and (dongle_first or not self._turns):
+                line = self._first.popleft()
+            else:
+                _, _, line = heappop(self._turns)
+            if (job := self._take_ready(line.jobs, now)) is not None:
                 found = line, job
             elif line.jobs:
-                not_ready.append((ready_at, line))
+                not_ready.append(line)
             else:
                 line.is_in_turn = False
-        for _, line in not_ready:
+        for line in not_ready:
             self._put_in_turn(line)
         if found is not None:
             self._dongle_was_last = found[0].comes_first
             if not self._dongle_was_last:
                 self._had = found[0].had
         elif not_ready:
-            self._wake_at(min(ready_at for ready_at, _ in not_ready))
+            self._wake_at(
+                min(self._ready_at(job, now) for each in not_ready for job in each.jobs)
+            )
         return found
 
-    def _take_line(self, dongle_first: bool) -> Line | None:
-        """Return the line whose turn it is, ``None`` if nobody waits."""
-        if self._first and (dongle_first or not self._turns):
-            return self._first.popleft()
-        return heappop(self._turns)[2] if self._turns else None
-
-    def _go_on_with(self, line: Line) -> None:
-        """Let a line that was served wait for its next turn, if it needs one."""
-        if line.jobs and not line.is_gone:
-            self._put_in_turn(line)
-        else:
-            line.is_in_turn = False
-
-    def _first_ready(self, jobs: deque[Job], now: float) -> tuple[Job | None, float]:
-        """Take the first job out of a line that may be done now.
-
-        If there is none, return when there will be one.
-        """
-        while jobs and (jobs[0].started is not None or not jobs[0].waiters):
-            jobs.popleft()
-        soonest = inf
-        for place, job in enumerate(jobs):
+    def _take_ready(self, jobs: deque[Job], now: float) -> Job | None:
+        """Take the first job out of a line that may be done now, if there is one."""
+        found: Job | None = None
+        skipped: list[Job] = []
+        while found is None and jobs:
+            job = jobs.popleft()
             if job.started is not None or not job.waiters:
+                # It was done in the line of somebody else, or nobody wants it any more.
                 continue
-            if job.request.unit in self._held:
-                soonest = min(soonest, now + LOOK_EVERY)
-                continue
-            if (ready_at := self._bus.ready_at(job.request, now)) <= now:
-                del jobs[place]
-                return job, now
-            soonest = min(soonest, ready_at)
-        return None, soonest
+            if self._ready_at(job, now) <= now:
+                found = job
+            else:
+                skipped.append(job)
+        if skipped:
+            jobs.extendleft(reversed(skipped))
+        return found
+
+    def _ready_at(self, job: Job, now: float) -> float:
+        """Return when a job may be done (monotonic seconds)."""
+        if job.request.unit in self._held:
+            return now + LOOK_EVERY
+        return self._bus.ready_at(job.request, now)
 
     def _wake_at(self, when: float) -> None:
         if self._alarm is not None:
@@ -357,49 +345,37 @@ class Scheduler:
         delay = max(0.0, when - monotonic())
         self._alarm = get_running_loop().call_later(delay, self._work.set)
 
-    async def _perform(self, job: Job) -> None:
+    async def _perform(self, job: Job, now: float) -> None:
         """Do a job and answer all who wait for it."""
         request = job.request
-        now = job.started = monotonic()
-        self._retire(job)
-        if (code := self._bus.refuses(request, now)) is not None:
-            self._refuse(job, code)
-            return
-        self._drop_impatient(job, now)
-        if not job.waiters:
-            return
+        job.started = now
+        job.retire()
         for waiter in job.waiters:
             self._statistics.waited += now - waiter.asked
         job.epoch = self._epochs[request.unit]
         self._running = job
         is_fresh = not self._bus.may_be_late(request, now)
+        failure: BusError | None = None
+        octets = b""
         try:
             octets = await self._bus.async_read(request)
         except BusError as err:
-            self._running = None
-            self._refuse(job, err.code)
-            self._refuse_all_queued(request.unit)
-            return
+            failure = err
         finally:
             # Nobody joins it any more, however it ended.
             self._running = None
-            self._ended.set()
+            if self._held:
+                self._ended.set()
             if job.epoch != self._epochs[request.unit]:
                 # If its answer is still to come, that is from before a write.
                 self._bus.forget(request.unit)
+        if failure is not None:
+            self._refuse(job, failure.code)
+            self._refuse_all_queued(request.unit)
+            return
         if is_fresh and job.epoch == self._epochs[request.unit]:
             self._cache.store(request, octets, now)
         self._answer(job, octets, now)
-
-    def _retire(self, job: Job) -> None:
-        """Let nobody join a job any more before it begins."""
-        request = job.request
-        kind = request.unit, request.function
-        queued = self._queued.get(kind)
-        if queued is not None and queued.get(request) is job:
-            del queued[request]
-            if not queued:
-                self._longest[kind] = 0
 
     def _drop_impatient(self, job: Job, now: float) -> None:
         late = [each for each in job.waiters if now - each.asked > PATIENCE]
@@ -410,22 +386,23 @@ class Scheduler:
 
     def _answer(self, job: Job, octets: bytes, started: float) -> None:
         request = job.request
-        is_old = monotonic() - started > self._max_age
         whole = read_answer(request.function, octets)
         waiters, job.waiters = job.waiters, []
         for number, waiter in enumerate(waiters):
-            if is_old and waiter.asked > started:
+            if waiter.asked > started and self._is_old(started):
                 # It joined while the bus was at it, and that took too long.
                 self._enqueue(waiter)
                 continue
             self._statistics.joined += number > 0
             wanted = waiter.request
-            _tell(
-                waiter,
+            waiter.reply(
                 whole
                 if wanted.length == request.length
-                else read_answer(wanted.function, part(request, octets, wanted)),
+                else read_answer(wanted.function, part(request, octets, wanted))
             )
+
+    def _is_old(self, started: float) -> bool:
+        return monotonic() - started > self._cache.max_age
 
     def _refuse(self, job: Job, code: int) -> None:
         is_worth_asking = self._bus.refusal(job.request.unit, monotonic()) is None
@@ -446,9 +423,9 @@ class Scheduler:
         is_link = code is ExceptionCode.PATH_UNAVAILABLE
         for (other, _), queued in list(self._queued.items()):
             if other == unit or is_link:
-                for job in list(queued.values()):
+                for job in list(queued.kept.values()):
                     job.started = monotonic()
-                    self._retire(job)
+                    job.retire()
                     self._refuse(job, code)
 
 
@@ -456,22 +433,5 @@ def _without(client: Client, waiters: list[Waiter]) -> list[Waiter]:
     return [each for each in waiters if each.client is not client]
 
 
-def _tell(waiter: Waiter, answer: bytes) -> None:
-    """Answer somebody; what goes wrong with that is not to the cost of the others."""
-    try:
-        waiter.reply(answer)
-    except Exception:
-        _LOGGER.exception("Unexpected error while %s was answered", waiter.client.name)
-
-
 def _refuse(waiter: Waiter, code: int) -> None:
-    _tell(waiter, exception_answer(waiter.request.function, code))
-
-
-def _wider(queued: dict[Request, Job], wanted: Request) -> Job | None:
-    """Return a job of the same unit and function that brings what is wanted, and more."""
-    start, end = wanted.address, wanted.address + wanted.length
-    for (_, _, address, length, _), job in queued.items():
-        if address <= start and end <= address + length:
-            return job
-    return None
+    waiter.reply(exception_answer(waiter.request.function, code))

@@ -187,10 +187,9 @@ class TcpConnection(Connection):
 
     @override
     def take_in(self, data: bytes) -> int:
-        before = self.client.requests
         if self._rest:
             data = self._rest + data
-        at, end = 0, len(data)
+        taken, at, end = 0, 0, len(data)
         while end - at >= _HEADER_BYTES and self._transport is not None:
             if self.client.waiting >= MOST_WAITING:
                 self.regulate()
@@ -206,6 +205,7 @@ class TcpConnection(Connection):
             if at_next > end:
                 break
             at = at_next
+            taken += 1
             self._gateway.take(
                 self.client,
                 unit,
@@ -213,7 +213,7 @@ class TcpConnection(Connection):
                 partial(self._answer, transaction, unit),
             )
         self._rest = data[at:]
-        return self.client.requests - before
+        return taken
 
     def _answer(self, transaction: int, unit: int, pdu: bytes | None) -> None:
         if pdu is None:

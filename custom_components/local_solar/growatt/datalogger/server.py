@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 import logging
-import os
 import time
 from typing import Final, override
 
@@ -69,14 +68,6 @@ class Statistics:
     loops: int = 0
     """Connections that came from ourselves: the name of the maker's server leads here."""
     refused_loggers: set[str] = field(default_factory=set)
-
-
-def why_not(err: OSError) -> str:
-    """Return why it cannot listen, without the address that asyncio puts into it."""
-    if err.errno is None:
-        # What asyncio says when it could bind to nothing.
-        return "this computer has no such address"
-    return os.strerror(err.errno) if err.errno > 0 else str(err.strerror)
 
 
 class Server(GuardedListener["Connection"]):
