@@ -36,7 +36,7 @@ from custom_components.local_solar.points import (
 )
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import EVENT_HOMEASSISTANT_STOP, MATCH_ALL, STATE_UNAVAILABLE
-from homeassistant.core import Event, HomeAssistant, callback
+from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.event import async_track_state_change_event
 from homeassistant.util import dt as dt_util
@@ -78,7 +78,7 @@ from tests.datalogger_helpers import (
     until,
     until_known,
 )
-from tests.writing_helpers import act
+from tests.writing_helpers import act, at_once
 
 pytestmark = pytest.mark.usefixtures("socket_enabled", "prompt_sessions")
 
@@ -579,6 +579,35 @@ async def test_settings_are_asked_for_when_they_are_due(
         freezer.tick(30)
         await poll(hass, entry)
         assert len(stick.received_of(Kind.READ)) == asked
+
+
+async def test_setting_changed_since_the_announcement_stays_as_it_is(
+    hass: HomeAssistant,
+) -> None:
+    entry = await set_up_writable(hass)
+    async with reporting(hass, entry) as stick:
+        stick.reconnect()
+        await stick.wait_until(lambda: stick.connections == 2 and stick.is_announced)
+        await hass.async_block_till_done()
+        device = device_of(hass, entry, INVERTER).id
+        change = {"register": "active_power_limit", "value": 90}
+        with at_once():
+            await act(hass, "set_register", device, **change, confirm=True)
+        shown: list[str] = []
+
+        @callback
+        def show(_: Event[EventStateChangedData] | None = None) -> None:
+            shown.append(state_of(hass, INVERTER, "active_power_limit").state)
+
+        show()
+        entity_id = entity_id_of(hass, INVERTER, "active_power_limit")
+        async_track_state_change_event(hass, entity_id, show)
+        # By its next record an inverter is looked at again, as it was announced.
+        await report(hass, entry, stick)
+        preview = await act(hass, "preview_write", device, **change)
+        assert preview is not None
+        assert (preview["current"], preview["raw_current"]) == (90, [90])
+        assert shown == ["90"]
 
 
 async def test_stick_that_never_answers_is_asked_ever_more_seldom(

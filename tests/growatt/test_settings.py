@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from fractions import Fraction
+from time import monotonic
 from typing import Final, override
 
 from hypothesis import example, given, settings as hypothesis_settings, strategies as st
@@ -371,6 +372,24 @@ async def test_setting_is_read_with_one_request(bench: Bench) -> None:
     bench.unit.holding[3048] = 77
     reading = await bench.settings.async_read("charge_stop_soc")
     assert bench.unit.requests == [(HOLDING, 3048, 1)]
+    assert reading == Reading(value=77, raw=(77,), persistent=True)
+
+
+async def test_what_is_reported_while_a_setting_is_read_is_not_taken_for_the_answer(
+    bench: Bench,
+) -> None:
+    bench.unit.holding[3048] = 50
+    before = await bench.unit.read_holding_registers(3000, 125)
+    bench.unit.holding[3048] = 77
+
+    def reported(request: Request, words: list[int]) -> list[int]:
+        # A logger announces what it read of the inverter before.
+        poll = bench.inverter.take_in(HOLDING, [(3000, before)], monotonic())
+        assert poll.snapshot
+        return words
+
+    bench.unit.intercept = reported
+    reading = await bench.settings.async_read("charge_stop_soc")
     assert reading == Reading(value=77, raw=(77,), persistent=True)
 
 

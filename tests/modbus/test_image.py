@@ -59,6 +59,22 @@ def test_what_is_dumped_loads_as_the_same_image(
         assert all(loaded.seen_at(space, address) == 5.0 for address in known)
 
 
+@given(st.lists(st.tuples(blocks, st.integers(0, 5))))
+def test_words_that_were_seen_later_stay_whenever_others_come(
+    stored: list[tuple[tuple[Space, int, list[int]], int]],
+) -> None:
+    image = RegisterImage()
+    known: dict[tuple[Space, int], tuple[float, int]] = {}
+    for (space, address, words), at in stored:
+        image.store(space, address, words, float(at))
+        for place, word in enumerate(words, address):
+            if at >= known.get((space, place), (0.0, 0))[0]:
+                known[space, place] = float(at), word
+    for (space, place), (seen, word) in known.items():
+        assert image.get(space, place, 1) == [word]
+        assert image.seen_at(space, place) == seen
+
+
 def test_a_block_is_given_only_if_all_of_it_is_known() -> None:
     image = RegisterImage()
     image.store(INPUT, 10, [1, 2, 3], 0.0)

@@ -164,7 +164,7 @@ class KnownInverter:
         return self._image
 
     def _store_pending(self) -> None:
-        """Put reported words in their places, those that came last on top."""
+        """Put reported words in their places, but for those that were seen later."""
         for (space, _), (blocks, at) in self._pending.items():
             for first, words in blocks:
                 self._image.store(space, first, words, at)

@@ -25,12 +25,24 @@ class RegisterImage:
         """Make an empty image."""
         self.words: dict[Space, dict[int, int]] = {space: {} for space in Space}
         self._seen: dict[Space, dict[int, float]] = {space: {} for space in Space}
+        self._latest = dict.fromkeys(Space, 0.0)
+        """When something of a space was seen last."""
 
     def store(
         self, space: Space, address: int, words: Sequence[int], at: float
     ) -> None:
-        """Take in a block of words seen at monotonic time ``at`` (seconds)."""
-        addresses = range(address, address + len(words))
+        """Take in a block of words seen at monotonic time ``at`` (seconds).
+
+        Words that were seen later stay: a report may come to be looked at only when the
+        unit has been asked since.
+        """
+        addresses: Sequence[int] = range(address, address + len(words))
+        if at < self._latest[space]:
+            seen = self._seen[space]
+            addresses = [place for place in addresses if seen.get(place, at) <= at]
+            words = [words[place - address] for place in addresses]
+        else:
+            self._latest[space] = at
         self.words[space].update(zip(addresses, words, strict=True))
         self._seen[space].update(dict.fromkeys(addresses, at))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 import logging
 import time
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from modbus_connection import ModbusError
 
@@ -83,6 +83,13 @@ class Logger:
         return max(LEAST_PATIENCE, MISSED * self.interval)
 
 
+class Heard(NamedTuple):
+    """A record, and when it came, in monotonic seconds."""
+
+    record: RegisterRecord
+    at: float
+
+
 @dataclass(slots=True)
 class ReportedInverter:
     """An inverter behind a logger."""
@@ -94,7 +101,7 @@ class ReportedInverter:
     """``None`` as long as it is not known what it is."""
     live_at: float | None = None
     """When its last live record came, in monotonic seconds."""
-    announced: RegisterRecord | None = None
+    announced: Heard | None = None
     """Its announcement, as long as it has not been identified by it."""
     asked_at: float | None = None
     is_elsewhere: bool = False
@@ -281,17 +288,18 @@ class Fleet:
         if record.type != Type.BUFFERED:
             # One of an earlier time may be of an inverter that has since been replaced.
             self._give_line(session, record.unit, inverter)
+        heard = Heard(record, time.monotonic())
         if record.type == Type.ANNOUNCE:
-            inverter.announced = record
+            inverter.announced = heard
         elif record.type == Type.LIVE:
             inverter.unit.reported(record.blocks)
             if record.at is not None:
                 offset = record.at - self._local_time()
                 logger.clock_offset = offset.total_seconds()
             if self._has_to_be_identified(inverter):
-                self._begin_to_identify(logger, inverter, record)
+                self._begin_to_identify(logger, inverter, heard)
                 return
-        self._understand(logger, inverter, record)
+        self._understand(logger, inverter, heard)
 
     def _inverter(self, record: RegisterRecord) -> ReportedInverter | None:
         """Return the inverter of a record, ``None`` if there are too many."""
@@ -324,14 +332,14 @@ class Fleet:
         inverter.unit.attach(session, number)
 
     def _understand(
-        self, logger: Logger, inverter: ReportedInverter, record: RegisterRecord
+        self, logger: Logger, inverter: ReportedInverter, heard: Heard
     ) -> None:
         """Tell what a record says, if it is known what the inverter is."""
         if inverter.inverter is None:
             return
-        now = time.monotonic()
+        record, at = heard
         poll = inverter.inverter.take_in(
-            record.space, record.blocks, now, keep=record.type != Type.BUFFERED
+            record.space, record.blocks, at, keep=record.type != Type.BUFFERED
         )
         if poll.asleep is not None:
             return
@@ -340,7 +348,7 @@ class Fleet:
             _LOGGER.debug("%s: rejected, %s", inverter.serial, poll.failed)
             return
         if record.type == Type.LIVE:
-            inverter.live_at = now
+            inverter.live_at = at
         self._owner.inverter_reported(
             Reported(logger=logger, inverter=inverter, record=record, poll=poll)
         )
@@ -359,16 +367,16 @@ class Fleet:
         )
 
     def _begin_to_identify(
-        self, logger: Logger, inverter: ReportedInverter, record: RegisterRecord
+        self, logger: Logger, inverter: ReportedInverter, heard: Heard
     ) -> None:
         self._busy.add(inverter.serial)
 
         async def do() -> None:
             try:
-                await self._async_identify(inverter, record)
+                await self._async_identify(inverter, heard.record)
             finally:
                 self._busy.discard(inverter.serial)
-            self._understand(logger, inverter, record)
+            self._understand(logger, inverter, heard)
 
         self._create_task(do())
 
@@ -380,7 +388,7 @@ class Fleet:
         # What an announcement does not tell once, it does not tell at all.
         announced, inverter.announced = inverter.announced, None
         if announced is not None:
-            unit = RecordedUnit(announced.blocks, record.blocks)
+            unit = RecordedUnit(announced.record.blocks, record.blocks)
         else:
             inverter.asked_at = time.monotonic()
         try:
@@ -398,19 +406,23 @@ class Fleet:
             return
         if announced is None and not found.knows_settings:
             return
-        self._identified(inverter, found)
-        if announced is not None and (logger := self.loggers.get(inverter.logger)):
+        if not self._is_news(inverter, found):
+            # What it announced was understood when it came, and may have changed since.
+            return
+        logger = self.loggers.get(inverter.logger)
+        if announced is not None and logger is not None:
             self._understand(logger, inverter, announced)
 
-    def _identified(self, inverter: ReportedInverter, found: Identification) -> None:
-        """Use what was found, if it is news."""
+    def _is_news(self, inverter: ReportedInverter, found: Identification) -> bool:
+        """Use what was found, unless that was known; return whether it was not."""
         known = inverter.inverter
         if known is not None:
             found = found.after(known.identified, None)
             if not found.differs_from(known.identified):
-                return
+                return False
         self.know(inverter, found)
         self._owner.inverter_identified(inverter)
+        return True
 
     def know(self, inverter: ReportedInverter, identified: Identification) -> None:
         """Take an inverter for what was found out of it, now or before a restart."""
