@@ -81,7 +81,7 @@ class Parrot(GuardedConnection):
     """Says what it is told; each byte is of its share."""
 
     def __init__(
-        self, buffer: bytearray, *, per_second: float = 10.0, burst: int = 5
+        self, buffer: memoryview, *, per_second: float = 10.0, burst: int = 5
     ) -> None:
         """Be ready to begin."""
         super().__init__(buffer, per_second=per_second, burst=burst)
@@ -119,7 +119,7 @@ class Parrot(GuardedConnection):
 
     def hear(self, data: bytes) -> None:
         """Take in bytes as asyncio hands them over."""
-        self.get_buffer(-1)[: len(data)] = data
+        self.get_buffer(-1)[: len(data)] = memoryview(data)
         self.buffer_updated(len(data))
 
 
@@ -165,7 +165,7 @@ def fixture_time(monkeypatch: pytest.MonkeyPatch) -> Time:
 
 def begun(**rate: Any) -> tuple[Parrot, Line]:
     """Return a connection that has begun, and its line."""
-    parrot, line = Parrot(bytearray(AT_ONCE), **rate), Line()
+    parrot, line = Parrot(memoryview(bytearray(AT_ONCE)), **rate), Line()
     parrot.connection_made(line)
     return parrot, line
 
@@ -192,7 +192,7 @@ async def test_who_may_stay_is_greeted_and_little_is_kept_for_it() -> None:
 
 
 async def test_who_may_not_stay_is_hung_up_on_and_nothing_is_told_of_it() -> None:
-    parrot, line = Parrot(bytearray(AT_ONCE)), Line()
+    parrot, line = Parrot(memoryview(bytearray(AT_ONCE))), Line()
     parrot.is_welcome = False
     parrot.connection_made(line)
     assert not line.is_open
@@ -242,7 +242,7 @@ async def test_nothing_is_written_to_a_line_that_broke() -> None:
 
 
 async def test_bytes_are_copied_before_others_read_into_the_same_buffer() -> None:
-    buffer = bytearray(AT_ONCE)
+    buffer = memoryview(bytearray(AT_ONCE))
     one, other = Parrot(buffer, burst=100), Parrot(buffer, burst=100)
     for parrot in (one, other):
         parrot.connection_made(Line())

@@ -46,14 +46,13 @@ class GuardedConnection(asyncio.BufferedProtocol):
         "_burst",
         "_is_slow",
         "_per_second",
-        "_refilled",
         "_resume",
         "_transport",
         "_unread_since",
         "heard",
     )
 
-    def __init__(self, buffer: bytearray, *, per_second: float, burst: int) -> None:
+    def __init__(self, buffer: memoryview, *, per_second: float, burst: int) -> None:
         """Be ready to begin.
 
         Args:
@@ -70,7 +69,6 @@ class GuardedConnection(asyncio.BufferedProtocol):
         self._burst = float(burst)
         self._allowance = self._burst
         """What it may send by now. Of what was read already all is taken in: it may owe."""
-        self._refilled = self.heard
         self._transport: asyncio.Transport | None = None
         self._unread_since: float | None = None
         self._resume: asyncio.TimerHandle | None = None
@@ -133,7 +131,7 @@ class GuardedConnection(asyncio.BufferedProtocol):
     # -- reading ---------------------------------------------------------------------
 
     @override
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
 
     @override
@@ -141,15 +139,18 @@ class GuardedConnection(asyncio.BufferedProtocol):
         """Take in what was read, before anybody else reads into the same buffer."""
         if self._transport is None:
             return
-        self.heard = monotonic()
-        self._spend(self.take_in(bytes(memoryview(self._buffer)[:nbytes])))
+        now = monotonic()
+        allowance = self._allowance + (now - self.heard) * self._per_second
+        self.heard = now
+        allowance = min(allowance, self._burst)
+        allowance -= self.take_in(bytes(self._buffer[:nbytes]))
+        self._allowance = allowance
+        if allowance < 0:
+            self._slow_down()
 
-    def _spend(self, taken: int) -> None:
-        """Read on later if it has sent more than its share."""
-        earned = (self.heard - self._refilled) * self._per_second
-        self._refilled = self.heard
-        self._allowance = min(self._burst, self._allowance + earned) - taken
-        if self._allowance < 0 and self._resume is None and self.is_open:
+    def _slow_down(self) -> None:
+        """Read on later: it has sent more than its share."""
+        if self._resume is None and self.is_open:
             self._is_slow = True
             self._resume = asyncio.get_running_loop().call_later(
                 -self._allowance / self._per_second, self._go_on
@@ -210,7 +211,7 @@ class GuardedListener[C: GuardedConnection]:
             at_once: bytes that are read of one connection before others have their turn.
 
         """
-        self.buffer = bytearray(at_once)
+        self.buffer = memoryview(bytearray(at_once))
         """What all connections read into, one at a time: each copies its bytes at once."""
         self._connections: dict[C, None] = {}
         """Those that were accepted and have not ended, in the order they came. Who derives

@@ -63,8 +63,8 @@ async def code_of(work: Awaitable[bytes]) -> int:
 async def test_registers_are_read_from_the_space_that_is_asked_for() -> None:
     unit = HeldUnit()
     bus = make_bus(unit)
-    assert await bus.async_read(read(258, 2)) == b"\x01\x02\x01\x03"
-    assert await bus.async_read(Request(1, READ_INPUT, 7, 1)) == b"\x00\x07"
+    assert await bus.async_read(read(258, 2)) == bytes((3, 4, 1, 2, 1, 3))
+    assert await bus.async_read(Request(1, READ_INPUT, 7, 1)) == bytes((4, 2, 0, 7))
     assert unit.reads == [(3, 258, 2), (4, 7, 1)]
 
 
@@ -343,7 +343,7 @@ async def test_what_may_be_the_answer_to_another_is_asked_for_again(
 ) -> None:
     bus = make_bus(unit := Scripted(ModbusTimeoutError(""), stray))
     await code_of(bus.async_read(read(0, 2)))
-    assert await bus.async_read(read(100, 1)) == b"\x00\x64"
+    assert await bus.async_read(read(100, 1)) == bytes((3, 2, 0, 100))
     assert unit.reads == [(3, 0, 2), (3, 100, 1), (3, 100, 1)]
     assert bus.silent == frozenset()
     # One of its two answers is still to come.
@@ -381,7 +381,7 @@ async def test_the_answer_may_still_come_when_the_link_was_lost_meanwhile(
 async def test_a_read_that_the_library_calls_off_is_a_failure() -> None:
     bus = make_bus(Scripted(asyncio.CancelledError()))
     assert await code_of(bus.async_read(read(0))) == ExceptionCode.DEVICE_FAILURE
-    assert await bus.async_read(read(1, 2)) == b"\x00\x01\x00\x02"
+    assert await bus.async_read(read(1, 2)) == bytes((3, 4, 0, 1, 0, 2))
 
 
 async def test_words_that_are_none_are_a_failure() -> None:

@@ -1,7 +1,5 @@
 """Blocks that were read a moment ago."""
 
-from struct import pack
-
 from hypothesis import given, strategies as st
 
 from custom_components.local_solar.gateway.cache import MOST_BLOCKS, BlockCache
@@ -12,8 +10,7 @@ from .helpers import read, read_pdu, words
 
 def stored(cache: BlockCache, request: Request, at: float = 100.0) -> None:
     """Keep what a unit holds whose words are their own addresses."""
-    places = range(request.address, request.address + request.length)
-    cache.store(request, pack(f">{request.length}H", *places), at)
+    cache.store(request, words(request.address, request.length), at)
 
 
 def test_a_block_is_handed_out_while_it_is_fresh() -> None:
@@ -30,11 +27,11 @@ def test_a_request_that_was_answered_is_answered_without_being_understood_again(
     cache = BlockCache(1.0)
     stored(cache, read(30, 5))
     pdu = read_pdu(31, 2)
-    assert cache.answer(1, pdu, 100.5) is None
+    assert cache.answer((1, pdu), 100.5) is None
     assert cache.find(read(31, 2), pdu, 100.5) == words(31, 2)
-    assert cache.answer(1, pdu, 101.0) == words(31, 2)
-    assert cache.answer(1, pdu, 101.1) is None
-    assert cache.answer(2, pdu, 101.0) is None
+    assert cache.answer((1, pdu), 101.0) == words(31, 2)
+    assert cache.answer((1, pdu), 101.1) is None
+    assert cache.answer((2, pdu), 101.0) is None
 
 
 @given(
@@ -73,7 +70,7 @@ def test_what_was_read_before_a_write_is_forgotten() -> None:
     stored(cache, read(30, 5, unit=2))
     assert cache.find(read(30, 5), read_pdu(30, 5), 100.0)
     cache.forget(1)
-    assert cache.answer(1, read_pdu(30, 5), 100.0) is None
+    assert cache.answer((1, read_pdu(30, 5)), 100.0) is None
     assert cache.find(read(30, 5), read_pdu(30, 5), 100.0) is None
     assert cache.find(read(30, 5, unit=2), read_pdu(30, 5), 100.0) == words(30, 5)
 
@@ -100,5 +97,5 @@ def test_it_does_not_grow_without_end() -> None:
 def test_a_newer_block_takes_the_place_of_the_older_one() -> None:
     cache = BlockCache(1.0)
     stored(cache, read(30), 100.0)
-    cache.store(read(30), b"\x00\x07", 100.6)
+    cache.store(read(30), bytes((3, 2, 0, 7)), 100.6)
     assert cache.find(read(30), read_pdu(30), 101.5) == bytes((3, 2, 0, 7))

@@ -11,12 +11,14 @@ from pymodbus.pdu.register_message import (
 import pytest
 
 from custom_components.local_solar.gateway.pdu import (
+    READ_INPUT,
     BadRequestError,
     ExceptionCode,
     Request,
     exception_answer,
     exception_of,
     parse,
+    part_of,
     read_answer,
     write_answer,
 )
@@ -63,8 +65,7 @@ def test_writes_are_understood_as_pymodbus_codes_them(
 )
 def test_answers_are_understood_by_pymodbus(address: int, words: list[int]) -> None:
     decoder = DecodePDU(False)
-    octets = b"".join(word.to_bytes(2) for word in words)
-    answer = decoder.decode(read_answer(3, octets))
+    answer = decoder.decode(read_answer(3, words))
     assert answer is not None
     assert answer.registers == words
     written = decoder.decode(
@@ -74,11 +75,23 @@ def test_answers_are_understood_by_pymodbus(address: int, words: list[int]) -> N
     assert (written.address, written.count) == (address, len(words))
 
 
+@given(words=st.lists(WORDS, min_size=1, max_size=125), data=st.data())
+def test_part_of_an_answer_is_the_answer_to_what_lies_within(
+    words: list[int], data: st.DataObject
+) -> None:
+    first = data.draw(st.integers(0, len(words) - 1))
+    count = data.draw(st.integers(1, len(words) - first))
+    whole = Request(1, READ_INPUT, 100, len(words))
+    wanted = Request(1, READ_INPUT, 100 + first, count)
+    part = part_of(read_answer(READ_INPUT, words), whole, wanted)
+    assert part == read_answer(READ_INPUT, words[first : first + count])
+
+
 @given(function=st.integers(1, 127), code=st.integers(1, 255))
 def test_exceptions_are_told_from_data(function: int, code: int) -> None:
     answer = exception_answer(function, code)
     assert exception_of(answer) == code
-    assert exception_of(read_answer(3, b"\x00\x01")) is None
+    assert exception_of(read_answer(3, [1])) is None
 
 
 def test_exceptions_are_understood_by_pymodbus() -> None:

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 import logging
 from math import inf
-from struct import pack
 from time import monotonic
 from typing import Final
 
@@ -28,7 +27,7 @@ from ..modbus.reader import is_silence
 from .breaker import SHORTEST, TRUSTED, Breaker
 from .gap import Gap
 from .late_answers import LateAnswers
-from .pdu import READ_HOLDING, READS, ExceptionCode, Request
+from .pdu import READ_HOLDING, READS, ExceptionCode, Request, read_answer
 from .statistics import Statistics
 from .watch import Watch
 
@@ -174,67 +173,36 @@ class Bus:
         now = monotonic()
         await asyncio.sleep(self._late.over_at(unit, now) - now)
 
-    async def async_read(self, request: Request) -> bytes:
-        """Return the registers that a request asks for, two bytes each.
+    async def async_read(self, request: Request, *, is_last: bool = False) -> bytes:
+        """Return the answer to a read, a PDU. Raises ``BusError``.
 
-        Raises ``BusError``.
+        If an answer to something else comes in its place, it is asked for once more, but
+        for one that ``is_last``.
         """
-        started = monotonic()
-        if self.may_be_late(request, started):
+        number, function, address, length, _ = request
+        unit, started = self.units[number], monotonic()
+        if self._late.awaited and self._late.may_fit(request, started):
             # It is repeated. Its answers are two then, of which one comes later.
             self._expect(request, started)
-        try:
-            return await self._ask(request, started)
-        except ModbusError as err:
-            if not self._is_stray(request, err):
-                failure = self._failure(request, err, started)
-                await self._renew_if_patient(self.units[request.unit], started)
-                raise failure from err
-        # Its own answer is right for the second attempt as well, and for no other request.
-        self._expect(request, monotonic())
-        await asyncio.sleep(STRAY)
-        started = monotonic()
-        try:
-            return await self._ask(request, started)
-        except ModbusError as err:
-            failure = self._failure(request, err, started)
-            if self._is_stray(request, err):
-                # Another such, or the device refuses it: nobody knows.
-                raise BusError(ExceptionCode.NO_RESPONSE) from err
-            raise failure from err
-        finally:
-            self._expect(request, monotonic())
-
-    async def _renew_if_patient(self, unit: ModbusUnit, started: float) -> None:
-        """Have a link opened anew, once, that waits much longer than it was asked to.
-
-        One that was open before we asked keeps to its longer timeout until then.
-        """
-        patience = PATIENT * self._pace.timeout
-        if self._is_renewed or monotonic() - started < patience or not unit.connected:
-            return
-        self._is_renewed = True
-        with suppress(ModbusError):
-            await unit.disconnect()
-
-    async def _ask(self, request: Request, started: float) -> bytes:
-        """Ask once. Raises ``ModbusError``, or ``BusError`` if it says nothing of the unit."""
-        number, function, address, length, _ = request
-        unit = self.units[number]
         # So that others of Home Assistant keep to it too. A unit that fails has been silent
         # for long enough, and the others would wait as well.
         is_failing = number not in self._calm and self._breakers[number].is_failing
         unit.set_message_spacing(0.0 if is_failing else self._gaps[number].seconds)
         self._statistics.bus_requests += 1
         self._watch.begin(started)
+        answer, wrong = b"", None
         try:
             if function == READ_HOLDING:
                 words = await unit.read_holding_registers(address, length)
             else:
                 words = await unit.read_input_registers(address, length)
-            octets = _octets(words, length)
-        except ModbusError:
-            raise
+            if len(words) != length:
+                raise ModbusProtocolError(
+                    f"{len(words)} registers in place of {length}"
+                )
+            answer = read_answer(function, words)
+        except ModbusError as err:
+            wrong = err
         except asyncio.CancelledError as err:
             if self._watch.has_struck():
                 raise self._unknown(request, ExceptionCode.BUSY) from err
@@ -250,8 +218,43 @@ class Bus:
             self._watch.end()
             ended = self._quiet_since[number] = monotonic()
             self._statistics.bus_busy += ended - started
+        if wrong is not None:
+            return await self._async_recover(request, wrong, started, is_last=is_last)
         self._note_answer(request, ended)
-        return octets
+        return answer
+
+    async def _async_recover(
+        self, request: Request, wrong: ModbusError, started: float, *, is_last: bool
+    ) -> bytes:
+        """Ask once more if that may help, else raise ``BusError``."""
+        if not self._is_stray(request, wrong):
+            failure = self._failure(request, wrong, started)
+            if not is_last:
+                await self._renew_if_patient(self.units[request.unit], started)
+            raise failure from wrong
+        if is_last:
+            # Another such, or the device refuses it: nobody knows.
+            self._failure(request, wrong, started)
+            raise BusError(ExceptionCode.NO_RESPONSE) from wrong
+        # Its own answer is right for the second attempt as well, and for no other request.
+        self._expect(request, monotonic())
+        await asyncio.sleep(STRAY)
+        try:
+            return await self.async_read(request, is_last=True)
+        finally:
+            self._expect(request, monotonic())
+
+    async def _renew_if_patient(self, unit: ModbusUnit, started: float) -> None:
+        """Have a link opened anew, once, that waits much longer than it was asked to.
+
+        One that was open before we asked keeps to its longer timeout until then.
+        """
+        patience = PATIENT * self._pace.timeout
+        if self._is_renewed or monotonic() - started < patience or not unit.connected:
+            return
+        self._is_renewed = True
+        with suppress(ModbusError):
+            await unit.disconnect()
 
     def _is_stray(self, request: Request, err: ModbusError) -> bool:
         """Return whether what came may have been the late answer to an earlier request."""
@@ -329,10 +332,3 @@ class Bus:
         """Expect an answer that nobody waits for any more, unless the link tells them apart."""
         if not self._pace.has_transactions:
             self._late.expect(request, sent)
-
-
-def _octets(words: list[int], length: int) -> bytes:
-    """Return registers as bytes. Raises ``ModbusProtocolError`` if there are not so many."""
-    if len(words) != length:
-        raise ModbusProtocolError(f"{len(words)} registers in place of {length}")
-    return pack(f">{length}H", *words)

@@ -6,7 +6,7 @@ its registers right when that began.
 
 from typing import Final, NamedTuple
 
-from .pdu import Request, read_answer
+from .pdu import Request, part_of
 from .reads import Reads
 
 MOST_BLOCKS: Final = 64
@@ -15,7 +15,7 @@ MOST_BLOCKS: Final = 64
 
 class _Block(NamedTuple):
     at: float
-    octets: bytes
+    answer: bytes
 
 
 class BlockCache:
@@ -28,12 +28,12 @@ class BlockCache:
         self._answers: dict[tuple[int, bytes], _Block] = {}
         """Whole answers by unit and request as they came: most ask again for the same."""
 
-    def answer(self, unit: int, pdu: bytes, now: float) -> bytes | None:
-        """Return the answer to a request that was answered before, while it is fresh."""
-        block = self._answers.get((unit, pdu))
+    def answer(self, asked: tuple[int, bytes], now: float) -> bytes | None:
+        """Return the answer to what a unit was asked before, while it is fresh."""
+        block = self._answers.get(asked)
         if block is None or now - block.at > self.max_age:
             return None
-        return block.octets
+        return block.answer
 
     def find(self, request: Request, pdu: bytes, now: float) -> bytes | None:
         """Return the answer to a read whose registers lie within a fresh block."""
@@ -43,14 +43,13 @@ class BlockCache:
         for known in (request, *blocks.wider(request)):
             block = blocks.kept.get(known)
             if block is not None and now - block.at <= self.max_age:
-                octets = part(known, block.octets, request)
-                answer = read_answer(request.function, octets)
+                answer = part_of(block.answer, known, request)
                 self._keep_answer(request.unit, pdu, _Block(block.at, answer))
                 return answer
         return None
 
-    def store(self, request: Request, octets: bytes, at: float) -> None:
-        """Keep what was read for a request that began at ``at`` (monotonic seconds)."""
+    def store(self, request: Request, answer: bytes, at: float) -> None:
+        """Keep the answer to a request that began at ``at`` (monotonic seconds)."""
         if not self.max_age:
             return
         kept = self._blocks.kept
@@ -60,7 +59,7 @@ class BlockCache:
             len(kept) >= MOST_BLOCKS or at - next(iter(kept.values())).at > self.max_age
         ):
             self._blocks.drop(next(iter(kept)))
-        self._blocks.keep(request, _Block(at, octets))
+        self._blocks.keep(request, _Block(at, answer))
 
     def forget(self, unit: int) -> None:
         """Forget all of a unit: somebody has written to it."""
@@ -72,11 +71,3 @@ class BlockCache:
         if len(self._answers) >= MOST_BLOCKS:
             self._answers.clear()
         self._answers[unit, pdu] = answer
-
-
-def part(whole: Request, octets: bytes, wanted: Request) -> bytes:
-    """Return the words of a read that lie within another one."""
-    if whole.length == wanted.length:
-        return octets
-    start = 2 * (wanted.address - whole.address)
-    return octets[start : start + 2 * wanted.length]

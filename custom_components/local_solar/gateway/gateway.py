@@ -191,13 +191,13 @@ class Gateway:
             unit = next(iter(self._bus.units))
         client.waiting += 1
         now = monotonic()
-        kept = self._cache.answer(unit, pdu, now)
-        if kept is not None:
+        asked = unit, pdu
+        if (kept := self._cache.answer(asked, now)) is not None:
             self.statistics.from_cache += 1
             self._settle(client, unit, pdu, reply, kept)
             return
         answer = partial(self._settle, client, unit, pdu, reply)
-        request = self._reads.get((unit, pdu))
+        request = self._reads.get(asked)
         if request is None:
             try:
                 request = self._look(client, unit, pdu)

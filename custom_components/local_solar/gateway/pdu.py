@@ -5,6 +5,7 @@ transaction id or checksum (MODBUS Application Protocol V1.1b3). Function 0x20 i
 own: it reads the registers of a meter and looks like function 3.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 from struct import Struct, error, unpack
 from typing import Final, NamedTuple, Self
@@ -27,6 +28,9 @@ BROADCAST: Final = 0
 
 _TWO: Final = Struct(">BHH")
 _MANY: Final = Struct(">BHHB")
+_ANSWERED: Final = Struct(">BB")
+_ANSWERS: Final = [Struct(f">BB{count}H") for count in range(MOST_READ + 1)]
+"""Answers to reads, by how many registers they hold."""
 _ERROR_BIT: Final = 0x80
 
 
@@ -119,9 +123,21 @@ def parse(unit: int, pdu: bytes) -> Request:
     return Request(unit, function, address, count, words)
 
 
-def read_answer(function: int, octets: bytes) -> bytes:
-    """Return the PDU that answers a read with registers, as bytes."""
-    return bytes((function, len(octets))) + octets
+def read_answer(function: int, words: Sequence[int]) -> bytes:
+    """Return the PDU that answers a read with these words."""
+    count = len(words)
+    return _ANSWERS[count].pack(function, 2 * count, *words)
+
+
+def part_of(answer: bytes, whole: Request, wanted: Request) -> bytes:
+    """Return the answer to a read whose registers lie within those of another one."""
+    if whole.length == wanted.length:
+        return answer
+    start, octets = (
+        _ANSWERED.size + 2 * (wanted.address - whole.address),
+        2 * wanted.length,
+    )
+    return _ANSWERED.pack(wanted.function, octets) + answer[start : start + octets]
 
 
 def write_answer(request: Request) -> bytes:

@@ -17,9 +17,9 @@ from time import monotonic
 from typing import Final
 
 from .bus import Bus, BusError
-from .cache import BlockCache, part
+from .cache import BlockCache
 from .clients import Client
-from .pdu import ExceptionCode, Request, exception_answer, read_answer
+from .pdu import ExceptionCode, Request, exception_answer, part_of
 from .reads import Reads
 from .statistics import Statistics
 
@@ -66,16 +66,18 @@ class Waiter:
 class Job:
     """A read that the bus has to do, and all who wait for it."""
 
-    __slots__ = ("_queued", "epoch", "request", "started", "waiters")
+    __slots__ = ("_queued", "epoch", "is_fresh", "request", "started", "waiters")
 
-    def __init__(self, request: Request, queued: Reads[Job]) -> None:
+    def __init__(self, waiter: Waiter, queued: Reads[Job]) -> None:
         """Wait for its turn, and for company until then, among others that are ``queued``."""
-        self.request = request
+        self.request = waiter.request
         self._queued = queued
-        queued.keep(request, self)
-        self.waiters: list[Waiter] = []
+        queued.keep(waiter.request, self)
+        self.waiters = [waiter]
         self.started: float | None = None
         self.epoch = 0
+        self.is_fresh = True
+        """Whether its answer will surely be of when it was started, or later."""
 
     def retire(self) -> None:
         """Let nobody join any more before it begins."""
@@ -163,8 +165,9 @@ class Scheduler:
         if job is None and not alone and (wider := queued.wider(request)):
             job = queued.kept[wider[0]]
         if job is None:
-            job = Job(request, queued)
-        job.waiters.append(waiter)
+            job = Job(waiter, queued)
+        else:
+            job.waiters.append(waiter)
         # It stands in this client's line too: nobody waits longer for having company.
         line = self._lines.get(waiter.client)
         if line is None:
@@ -251,10 +254,13 @@ class Scheduler:
             line, job = turn
             busy = self._statistics.bus_busy
             try:
-                await self._perform(job, now)
+                self._begin(job, now)
+                self._answer(job, await self._bus.async_read(job.request), now)
+            except BusError as err:
+                self._give_up(job, err.code)
             except Exception:  # all the others would wait for ever
                 _LOGGER.exception("Unexpected error at %s", job.request)
-                self._refuse(job, ExceptionCode.DEVICE_FAILURE)
+                self._give_up(job, ExceptionCode.DEVICE_FAILURE)
             if took := self._statistics.bus_busy - busy:
                 line.had += self._turns_of(took)
             if line.jobs:
@@ -292,43 +298,41 @@ class Scheduler:
         """Return whose turn it is and what is to be done, ``None`` if there is nothing."""
         not_ready: list[Line] = []
         found: tuple[Line, Job] | None = None
-        dongle_first = not self._dongle_was_last
         while found is None and (self._first or self._turns):
-            if self._first and (dongle_first or not self._turns):
+            if self._first and not (self._dongle_was_last and self._turns):
                 line = self._first.popleft()
             else:
                 _, _, line = heappop(self._turns)
             if (job := self._take_ready(line.jobs, now)) is not None:
                 found = line, job
+                self._dongle_was_last = line.comes_first
+                if not line.comes_first:
+                    self._had = line.had
             elif line.jobs:
                 not_ready.append(line)
             else:
                 line.is_in_turn = False
-        for line in not_ready:
-            self._put_in_turn(line)
-        if found is not None:
-            self._dongle_was_last = found[0].comes_first
-            if not self._dongle_was_last:
-                self._had = found[0].had
-        elif not_ready:
-            self._wake_at(
-                min(self._ready_at(job, now) for each in not_ready for job in each.jobs)
-            )
+        if not_ready:
+            for line in not_ready:
+                self._put_in_turn(line)
+            if found is None:
+                jobs = (job for line in not_ready for job in line.jobs)
+                self._wake_at(min(self._ready_at(job, now) for job in jobs))
         return found
 
     def _take_ready(self, jobs: deque[Job], now: float) -> Job | None:
         """Take the first job out of a line that may be done now, if there is one."""
         found: Job | None = None
         skipped: list[Job] = []
-        while found is None and jobs:
+        while jobs:
             job = jobs.popleft()
             if job.started is not None or not job.waiters:
                 # It was done in the line of somebody else, or nobody wants it any more.
                 continue
             if self._ready_at(job, now) <= now:
                 found = job
-            else:
-                skipped.append(job)
+                break
+            skipped.append(job)
         if skipped:
             jobs.extendleft(reversed(skipped))
         return found
@@ -345,37 +349,32 @@ class Scheduler:
         delay = max(0.0, when - monotonic())
         self._alarm = get_running_loop().call_later(delay, self._work.set)
 
-    async def _perform(self, job: Job, now: float) -> None:
-        """Do a job and answer all who wait for it."""
+    def _begin(self, job: Job, now: float) -> None:
+        """Take note that the bus is at a job from now on."""
         request = job.request
         job.started = now
         job.retire()
         for waiter in job.waiters:
             self._statistics.waited += now - waiter.asked
         job.epoch = self._epochs[request.unit]
+        job.is_fresh = not self._bus.may_be_late(request, now)
         self._running = job
-        is_fresh = not self._bus.may_be_late(request, now)
-        failure: BusError | None = None
-        octets = b""
-        try:
-            octets = await self._bus.async_read(request)
-        except BusError as err:
-            failure = err
-        finally:
-            # Nobody joins it any more, however it ended.
-            self._running = None
-            if self._held:
-                self._ended.set()
-            if job.epoch != self._epochs[request.unit]:
-                # If its answer is still to come, that is from before a write.
-                self._bus.forget(request.unit)
-        if failure is not None:
-            self._refuse(job, failure.code)
-            self._refuse_all_queued(request.unit)
-            return
-        if is_fresh and job.epoch == self._epochs[request.unit]:
-            self._cache.store(request, octets, now)
-        self._answer(job, octets, now)
+
+    def _end(self, job: Job) -> None:
+        """Take note that the bus has done with a job: nobody joins it any more."""
+        self._running = None
+        if self._held:
+            self._ended.set()
+        unit = job.request.unit
+        if job.epoch != self._epochs[unit]:
+            # If its answer is still to come, that is from before a write.
+            self._bus.forget(unit)
+
+    def _give_up(self, job: Job, code: int) -> None:
+        """Tell all who wait for a job that it was done in vain."""
+        self._end(job)
+        self._refuse(job, code)
+        self._refuse_all_queued(job.request.unit)
 
     def _drop_impatient(self, job: Job, now: float) -> None:
         late = [each for each in job.waiters if now - each.asked > PATIENCE]
@@ -384,22 +383,22 @@ class Scheduler:
             for waiter in late:
                 _refuse(waiter, ExceptionCode.BUSY)
 
-    def _answer(self, job: Job, octets: bytes, started: float) -> None:
+    def _answer(self, job: Job, answer: bytes, started: float) -> None:
+        """Tell all who wait for a job what it brought."""
+        self._end(job)
         request = job.request
-        whole = read_answer(request.function, octets)
+        if job.is_fresh and job.epoch == self._epochs[request.unit]:
+            self._cache.store(request, answer, started)
         waiters, job.waiters = job.waiters, []
-        for number, waiter in enumerate(waiters):
+        if len(waiters) > 1:
+            self._statistics.joined += len(waiters) - 1
+        for waiter in waiters:
             if waiter.asked > started and self._is_old(started):
                 # It joined while the bus was at it, and that took too long.
+                self._statistics.joined -= 1
                 self._enqueue(waiter)
                 continue
-            self._statistics.joined += number > 0
-            wanted = waiter.request
-            waiter.reply(
-                whole
-                if wanted.length == request.length
-                else read_answer(wanted.function, part(request, octets, wanted))
-            )
+            waiter.reply(part_of(answer, request, waiter.request))
 
     def _is_old(self, started: float) -> bool:
         return monotonic() - started > self._cache.max_age
