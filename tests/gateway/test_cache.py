@@ -27,11 +27,11 @@ def test_a_request_that_was_answered_is_answered_without_being_understood_again(
     cache = BlockCache(1.0)
     stored(cache, read(30, 5))
     pdu = read_pdu(31, 2)
-    assert cache.answer((1, pdu), 100.5) is None
+    assert cache.answer(1, pdu, 100.5) is None
     assert cache.find(read(31, 2), pdu, 100.5) == words(31, 2)
-    assert cache.answer((1, pdu), 101.0) == words(31, 2)
-    assert cache.answer((1, pdu), 101.1) is None
-    assert cache.answer((2, pdu), 101.0) is None
+    assert cache.answer(1, pdu, 101.0) == words(31, 2)
+    assert cache.answer(1, pdu, 101.1) is None
+    assert cache.answer(2, pdu, 101.0) is None
 
 
 @given(
@@ -70,7 +70,7 @@ def test_what_was_read_before_a_write_is_forgotten() -> None:
     stored(cache, read(30, 5, unit=2))
     assert cache.find(read(30, 5), read_pdu(30, 5), 100.0)
     cache.forget(1)
-    assert cache.answer((1, read_pdu(30, 5)), 100.0) is None
+    assert cache.answer(1, read_pdu(30, 5), 100.0) is None
     assert cache.find(read(30, 5), read_pdu(30, 5), 100.0) is None
     assert cache.find(read(30, 5, unit=2), read_pdu(30, 5), 100.0) == words(30, 5)
 

@@ -196,11 +196,7 @@ class Bus:
                 words = await unit.read_holding_registers(address, length)
             else:
                 words = await unit.read_input_registers(address, length)
-            if len(words) != length:
-                raise ModbusProtocolError(
-                    f"{len(words)} registers in place of {length}"
-                )
-            answer = read_answer(function, words)
+            answer = _answer_of(request, words)
         except ModbusError as err:
             wrong = err
         except asyncio.CancelledError as err:
@@ -332,3 +328,12 @@ class Bus:
         """Expect an answer that nobody waits for any more, unless the link tells them apart."""
         if not self._pace.has_transactions:
             self._late.expect(request, sent)
+
+
+def _answer_of(request: Request, words: list[int]) -> bytes:
+    """Return the answer to a read. Raises ``ModbusProtocolError`` if words are missing."""
+    if len(words) != request.length:
+        raise ModbusProtocolError(
+            f"{len(words)} registers in place of {request.length}"
+        )
+    return read_answer(request.function, words)

@@ -28,9 +28,9 @@ class BlockCache:
         self._answers: dict[tuple[int, bytes], _Block] = {}
         """Whole answers by unit and request as they came: most ask again for the same."""
 
-    def answer(self, asked: tuple[int, bytes], now: float) -> bytes | None:
-        """Return the answer to what a unit was asked before, while it is fresh."""
-        block = self._answers.get(asked)
+    def answer(self, unit: int, pdu: bytes, now: float) -> bytes | None:
+        """Return the answer to a request that was answered before, while it is fresh."""
+        block = self._answers.get((unit, pdu))
         if block is None or now - block.at > self.max_age:
             return None
         return block.answer

@@ -1,14 +1,14 @@
 """Shares the units of one link with clients outside: the heart of the gateway."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
-from functools import partial
+from collections.abc import Collection, Mapping
 import logging
 from time import monotonic
 from typing import Final, Protocol
 
 from modbus_connection import ModbusUnit
 
+from .asked import Asked, Reply
 from .bus import Bus, Pace
 from .cache import BlockCache
 from .capture import Recorder
@@ -43,8 +43,6 @@ MOST_KNOWN: Final = 1024
 
 MOST_WRITES: Final = 4
 """Writes of one client that wait; more are told that the bus is busy."""
-
-type Reply = Callable[[bytes | None], None]
 
 
 class WriteRefusedError(Exception):
@@ -86,7 +84,9 @@ class Gateway:
         self._writer = writer
         self._bus = Bus(units, pace, self.statistics)
         self._cache = BlockCache(pace.max_age)
-        self._scheduler = Scheduler(self._bus, self._cache, self.statistics)
+        self._scheduler = Scheduler(
+            self._bus, self._cache, self.statistics, self._settle
+        )
         self._clients: dict[Client, None] = {}
         self._reads: dict[tuple[int, bytes], Request] = {}
         """Reads that are allowed, by unit and request as they came: most come again."""
@@ -191,27 +191,27 @@ class Gateway:
             unit = next(iter(self._bus.units))
         client.waiting += 1
         now = monotonic()
-        asked = unit, pdu
-        if (kept := self._cache.answer(asked, now)) is not None:
-            self.statistics.from_cache += 1
-            self._settle(client, unit, pdu, reply, kept)
-            return
-        answer = partial(self._settle, client, unit, pdu, reply)
-        request = self._reads.get(asked)
-        if request is None:
-            try:
-                request = self._look(client, unit, pdu)
-                if request.is_write:
-                    self._begin_write(client, request, answer)
+        asked = Asked(client, unit, pdu, reply, now)
+        answer = self._cache.answer(unit, pdu, now)
+        if answer is None:
+            request = self._reads.get((unit, pdu))
+            if request is None:
+                try:
+                    request = self._look(client, unit, pdu)
+                    if request.is_write:
+                        self._begin_write(asked, request)
+                        return
+                except BadRequestError as err:
+                    function = pdu[0] & 0x7F if pdu else 0
+                    self._settle(asked, exception_answer(function, err.code))
                     return
-            except BadRequestError as err:
-                answer(exception_answer(pdu[0] & 0x7F if pdu else 0, err.code))
+            asked.request = request
+            answer = self._cache.find(request, pdu, now)
+            if answer is None:
+                self._scheduler.submit(asked)
                 return
-        if (kept := self._cache.find(request, pdu, now)) is not None:
-            self.statistics.from_cache += 1
-            answer(kept)
-            return
-        self._scheduler.submit(client, request, answer, now)
+        self.statistics.from_cache += 1
+        self._settle(asked, answer)
 
     def _look(self, client: Client, unit: int, pdu: bytes) -> Request:
         """Return what is asked for, if that is allowed. Raises ``BadRequestError``."""
@@ -240,10 +240,9 @@ class Gateway:
         self.statistics.blocked_writes += 1
         client.blocked_writes += 1
 
-    def _settle(
-        self, client: Client, unit: int, pdu: bytes, reply: Reply, answer: bytes
-    ) -> None:
+    def _settle(self, asked: Asked, answer: bytes) -> None:
         """Hand an answer over. What goes wrong with that is not to the cost of the others."""
+        client = asked.client
         client.waiting -= 1
         said: bytes | None = answer
         if (code := exception_of(answer)) is None:
@@ -256,32 +255,25 @@ class Gateway:
                 said = None
         try:
             if self.recorder is not None:
-                self.recorder.answer(client, unit, pdu, said)
-            reply(said)
+                self.recorder.answer(client, asked.unit, asked.pdu, said)
+            asked.reply(said)
         except Exception:
             _LOGGER.exception("Unexpected error while %s was answered", client.name)
 
     # -- writes ---------------------------------------------------------------------
 
-    def _begin_write(
-        self, client: Client, request: Request, answer: Callable[[bytes], None]
-    ) -> None:
+    def _begin_write(self, asked: Asked, request: Request) -> None:
         if self._writer is None:
             raise BadRequestError(ExceptionCode.ILLEGAL_FUNCTION)
-        if sum(each is client for each in self._writes.values()) >= MOST_WRITES:
+        if sum(each is asked.client for each in self._writes.values()) >= MOST_WRITES:
             raise BadRequestError(ExceptionCode.BUSY)
-        task = asyncio.create_task(self._write(self._writer, client, request, answer))
-        self._writes[task] = client
+        task = asyncio.create_task(self._write(self._writer, asked, request))
+        self._writes[task] = asked.client
         task.add_done_callback(lambda done: self._writes.pop(done, None))
 
-    async def _write(
-        self,
-        writer: Writer,
-        client: Client,
-        request: Request,
-        answer: Callable[[bytes], None],
-    ) -> None:
+    async def _write(self, writer: Writer, asked: Asked, request: Request) -> None:
         """Carry out a write, one of all clients at a time."""
+        client = asked.client
         async with self._one_write:
             try:
                 await self._scheduler.async_hold(request.unit)
@@ -299,7 +291,7 @@ class Gateway:
                 said = write_answer(request)
             finally:
                 self._scheduler.release(request.unit)
-        answer(said)
+        self._settle(asked, said)
 
     def _check_again(self, writer: Writer, client: Client, request: Request) -> None:
         """See that a write may still be done that waited for others.

@@ -11,15 +11,15 @@ from asyncio import Event, TimerHandle, get_running_loop
 from collections import defaultdict, deque
 from collections.abc import Callable
 from heapq import heappop, heappush
-from itertools import count
 import logging
 from time import monotonic
 from typing import Final
 
+from .asked import Asked
 from .bus import Bus, BusError
 from .cache import BlockCache
 from .clients import Client
-from .pdu import ExceptionCode, Request, exception_answer, part_of
+from .pdu import ExceptionCode, exception_answer, part_of
 from .reads import Reads
 from .statistics import Statistics
 
@@ -45,22 +45,8 @@ MOST_OWED: Final = 15.0
 """Seconds that a client waits for the others after a long answer, at most. It may not be to
 blame: somebody else of Home Assistant had the link, or a unit was silent for once."""
 
-type Reply = Callable[[bytes], None]
-
-
-class Waiter:
-    """Somebody who waits for a job, and what is wanted of it."""
-
-    __slots__ = ("asked", "client", "reply", "request")
-
-    def __init__(
-        self, client: Client, request: Request, reply: Reply, asked: float
-    ) -> None:
-        """Wait since ``asked`` (monotonic seconds)."""
-        self.client = client
-        self.request = request
-        self.reply = reply
-        self.asked = asked
+type Settle = Callable[[Asked, bytes], None]
+"""Hands an answer over."""
 
 
 class Job:
@@ -68,7 +54,7 @@ class Job:
 
     __slots__ = ("_queued", "epoch", "is_fresh", "request", "started", "waiters")
 
-    def __init__(self, waiter: Waiter, queued: Reads[Job]) -> None:
+    def __init__(self, waiter: Asked, queued: Reads[Job]) -> None:
         """Wait for its turn, and for company until then, among others that are ``queued``."""
         self.request = waiter.request
         self._queued = queued
@@ -101,20 +87,54 @@ class Line:
         """Whether it waits for its turn, or has it."""
 
 
+class Turns:
+    """Lines by what they have had: the least goes first, and of equals the one that came first."""
+
+    def __init__(self) -> None:
+        """Have nobody wait."""
+        self._lines: defaultdict[int, deque[Line]] = defaultdict(deque)
+        self._counts: list[int] = []
+        """A heap of the turns that those have had who wait."""
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return sum(map(len, self._lines.values()))
+
+    def __bool__(self) -> bool:
+        """Return whether anybody waits."""
+        return bool(self._counts)
+
+    def put(self, line: Line) -> None:
+        """Let a line wait."""
+        if not (equals := self._lines[line.had]):
+            heappush(self._counts, line.had)
+        equals.append(line)
+
+    def take(self) -> Line:
+        """Take out the line whose turn it is. There must be one."""
+        equals = self._lines[self._counts[0]]
+        line = equals.popleft()
+        if not equals:
+            del self._lines[heappop(self._counts)]
+        return line
+
+
 class Scheduler:
     """The lines of all clients, and the one who serves them."""
 
-    def __init__(self, bus: Bus, cache: BlockCache, statistics: Statistics) -> None:
+    def __init__(
+        self, bus: Bus, cache: BlockCache, statistics: Statistics, settle: Settle
+    ) -> None:
         """Serve clients from ``bus``, and keep in ``cache`` what it brings."""
         self._bus = bus
         self._cache = cache
         self._statistics = statistics
+        self._settle = settle
         self._lines: dict[Client, Line] = {}
-        self._turns: list[tuple[int, int, Line]] = []
-        """A heap of the lines in which somebody waits, by what they have had."""
+        self._turns = Turns()
+        """Of the lines in which somebody waits."""
         self._first: deque[Line] = deque()
         """Lines of those who must not be kept waiting."""
-        self._number = count()
         self._had = 0
         """What the line has had that was served last."""
         self._dongle_was_last = False
@@ -136,28 +156,26 @@ class Scheduler:
 
     # -- what clients ask -----------------------------------------------------------
 
-    def submit(
-        self, client: Client, request: Request, reply: Reply, now: float
-    ) -> None:
-        """Have a read done and its answer told, by ``reply``, when its turn comes."""
-        if (code := self._bus.refuses(request, now)) is not None:
-            reply(exception_answer(request.function, code))
+    def submit(self, asked: Asked) -> None:
+        """Have a read done and its answer told when its turn comes."""
+        request = asked.request
+        if (code := self._bus.refuses(request, asked.at)) is not None:
+            self._refuse_one(asked, code)
             return
-        if client.waiting > MOST_WAITING:
-            reply(exception_answer(request.function, ExceptionCode.BUSY))
+        if asked.client.waiting > MOST_WAITING:
+            self._refuse_one(asked, ExceptionCode.BUSY)
             return
-        waiter = Waiter(client, request, reply, now)
         running = self._running
         if (
             running is not None
             and running.request.covers(request)
             and running.epoch == self._epochs[request.unit]
         ):
-            running.waiters.append(waiter)
+            running.waiters.append(asked)
             return
-        self._enqueue(waiter)
+        self._enqueue(asked)
 
-    def _enqueue(self, waiter: Waiter, *, alone: bool = False) -> None:
+    def _enqueue(self, waiter: Asked, *, alone: bool = False) -> None:
         """Let somebody wait, in company of those who want more unless ``alone``."""
         request = waiter.request
         queued = self._queued[request.unit, request.function]
@@ -184,7 +202,7 @@ class Scheduler:
         if line.comes_first:
             self._first.append(line)
         else:
-            heappush(self._turns, (line.had, next(self._number), line))
+            self._turns.put(line)
 
     def leave(self, client: Client) -> None:
         """Forget a client and what it waits for."""
@@ -236,7 +254,7 @@ class Scheduler:
         self._lines.clear()
         self._queued.clear()
         self._first.clear()
-        self._turns.clear()
+        self._turns = Turns()
         self._is_stopping = False
 
     # -- serving them ---------------------------------------------------------------
@@ -302,7 +320,7 @@ class Scheduler:
             if self._first and not (self._dongle_was_last and self._turns):
                 line = self._first.popleft()
             else:
-                _, _, line = heappop(self._turns)
+                line = self._turns.take()
             if (job := self._take_ready(line.jobs, now)) is not None:
                 found = line, job
                 self._dongle_was_last = line.comes_first
@@ -355,7 +373,7 @@ class Scheduler:
         job.started = now
         job.retire()
         for waiter in job.waiters:
-            self._statistics.waited += now - waiter.asked
+            self._statistics.waited += now - waiter.at
         job.epoch = self._epochs[request.unit]
         job.is_fresh = not self._bus.may_be_late(request, now)
         self._running = job
@@ -377,11 +395,11 @@ class Scheduler:
         self._refuse_all_queued(job.request.unit)
 
     def _drop_impatient(self, job: Job, now: float) -> None:
-        late = [each for each in job.waiters if now - each.asked > PATIENCE]
+        late = [each for each in job.waiters if now - each.at > PATIENCE]
         if late:
             job.waiters = [each for each in job.waiters if each not in late]
             for waiter in late:
-                _refuse(waiter, ExceptionCode.BUSY)
+                self._refuse_one(waiter, ExceptionCode.BUSY)
 
     def _answer(self, job: Job, answer: bytes, started: float) -> None:
         """Tell all who wait for a job what it brought."""
@@ -393,12 +411,12 @@ class Scheduler:
         if len(waiters) > 1:
             self._statistics.joined += len(waiters) - 1
         for waiter in waiters:
-            if waiter.asked > started and self._is_old(started):
+            if waiter.at > started and self._is_old(started):
                 # It joined while the bus was at it, and that took too long.
                 self._statistics.joined -= 1
                 self._enqueue(waiter)
                 continue
-            waiter.reply(part_of(answer, request, waiter.request))
+            self._settle(waiter, part_of(answer, request, waiter.request))
 
     def _is_old(self, started: float) -> bool:
         return monotonic() - started > self._cache.max_age
@@ -412,7 +430,10 @@ class Scheduler:
                 # another one that fails.
                 self._enqueue(waiter, alone=True)
             else:
-                _refuse(waiter, code)
+                self._refuse_one(waiter, code)
+
+    def _refuse_one(self, asked: Asked, code: int) -> None:
+        self._settle(asked, exception_answer(asked.request.function, code))
 
     def _refuse_all_queued(self, unit: int) -> None:
         """Tell those who wait for a unit that has fallen silent."""
@@ -428,9 +449,5 @@ class Scheduler:
                     self._refuse(job, code)
 
 
-def _without(client: Client, waiters: list[Waiter]) -> list[Waiter]:
+def _without(client: Client, waiters: list[Asked]) -> list[Asked]:
     return [each for each in waiters if each.client is not client]
-
-
-def _refuse(waiter: Waiter, code: int) -> None:
-    waiter.reply(exception_answer(waiter.request.function, code))
