@@ -222,7 +222,7 @@ async def test_what_was_closed_says_and_hears_nothing_any_more() -> None:
     parrot.close()
     sent = line.sent
     parrot.write(b"too late")
-    parrot.hear(b"much more than its share")
+    parrot.hear(b"too much")
     parrot.pause_writing()
     parrot.resume_writing()
     parrot.regulate()

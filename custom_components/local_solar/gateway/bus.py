@@ -186,17 +186,22 @@ class Bus:
             self._expect(request, started)
         # So that others of Home Assistant keep to it too. A unit that fails has been silent
         # for long enough, and the others would wait as well.
+        gap = self._gaps[number]
         is_failing = number not in self._calm and self._breakers[number].is_failing
-        unit.set_message_spacing(0.0 if is_failing else self._gaps[number].seconds)
+        unit.set_message_spacing(0.0 if is_failing else gap.seconds)
         self._statistics.bus_requests += 1
         self._watch.begin(started)
-        answer, wrong = b"", None
+        answer = b""
+        wrong: ModbusError | None = None
         try:
             if function == READ_HOLDING:
                 words = await unit.read_holding_registers(address, length)
             else:
                 words = await unit.read_input_registers(address, length)
-            answer = _answer_of(request, words)
+            if len(words) == length:
+                answer = read_answer(function, words)
+            else:
+                wrong = ModbusProtocolError(f"{len(words)} registers, not {length}")
         except ModbusError as err:
             wrong = err
         except asyncio.CancelledError as err:
@@ -216,7 +221,9 @@ class Bus:
             self._statistics.bus_busy += ended - started
         if wrong is not None:
             return await self._async_recover(request, wrong, started, is_last=is_last)
-        self._note_answer(request, ended)
+        gap.answered(ended)
+        if number not in self._calm:
+            self._note_answer(request)
         return answer
 
     async def _async_recover(
@@ -273,7 +280,8 @@ class Bus:
     def _failure(self, request: Request, err: ModbusError, started: float) -> BusError:
         """Take note of what went wrong and return what clients are told."""
         if isinstance(err, ModbusExceptionError) and not is_silence(err):
-            self._note_answer(request, monotonic())
+            self._gaps[request.unit].answered(monotonic())
+            self._note_answer(request)
             return BusError(err.exception_code or ExceptionCode.DEVICE_FAILURE)
         self._statistics.bus_errors += 1
         connected = self.units[request.unit].connected
@@ -290,11 +298,8 @@ class Bus:
         self._note_failure(request, started)
         return BusError(ExceptionCode.NO_RESPONSE)
 
-    def _note_answer(self, request: Request, now: float) -> None:
+    def _note_answer(self, request: Request) -> None:
         unit = request.unit
-        self._gaps[unit].answered(now)
-        if unit in self._calm:
-            return
         self._bad.pop(request, None)
         self._link.answered()
         self._breakers[unit].answered()
@@ -328,12 +333,3 @@ class Bus:
         """Expect an answer that nobody waits for any more, unless the link tells them apart."""
         if not self._pace.has_transactions:
             self._late.expect(request, sent)
-
-
-def _answer_of(request: Request, words: list[int]) -> bytes:
-    """Return the answer to a read. Raises ``ModbusProtocolError`` if words are missing."""
-    if len(words) != request.length:
-        raise ModbusProtocolError(
-            f"{len(words)} registers in place of {request.length}"
-        )
-    return read_answer(request.function, words)

@@ -10,7 +10,6 @@ that one.
 from asyncio import Event, TimerHandle, get_running_loop
 from collections import defaultdict, deque
 from collections.abc import Callable
-from heapq import heappop, heappush
 import logging
 from time import monotonic
 from typing import Final
@@ -22,6 +21,7 @@ from .clients import Client
 from .pdu import ExceptionCode, exception_answer, part_of
 from .reads import Reads
 from .statistics import Statistics
+from .turns import Job, Line, Turns
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -49,76 +49,6 @@ type Settle = Callable[[Asked, bytes], None]
 """Hands an answer over."""
 
 
-class Job:
-    """A read that the bus has to do, and all who wait for it."""
-
-    __slots__ = ("_queued", "epoch", "is_fresh", "request", "started", "waiters")
-
-    def __init__(self, waiter: Asked, queued: Reads[Job]) -> None:
-        """Wait for its turn, and for company until then, among others that are ``queued``."""
-        self.request = waiter.request
-        self._queued = queued
-        queued.keep(waiter.request, self)
-        self.waiters = [waiter]
-        self.started: float | None = None
-        self.epoch = 0
-        self.is_fresh = True
-        """Whether its answer will surely be of when it was started, or later."""
-
-    def retire(self) -> None:
-        """Let nobody join any more before it begins."""
-        if self._queued.kept.get(self.request) is self:
-            self._queued.drop(self.request)
-
-
-class Line:
-    """What one client waits for."""
-
-    __slots__ = ("client", "comes_first", "had", "is_in_turn", "jobs")
-
-    def __init__(self, client: Client) -> None:
-        """Wait for nothing yet."""
-        self.client = client
-        self.comes_first = client.is_dongle
-        self.jobs: deque[Job] = deque()
-        self.had = 0
-        """Turns that it has had, as if it had always been there."""
-        self.is_in_turn = False
-        """Whether it waits for its turn, or has it."""
-
-
-class Turns:
-    """Lines by what they have had: the least goes first, and of equals the one that came first."""
-
-    def __init__(self) -> None:
-        """Have nobody wait."""
-        self._lines: defaultdict[int, deque[Line]] = defaultdict(deque)
-        self._counts: list[int] = []
-        """A heap of the turns that those have had who wait."""
-
-    def __len__(self) -> int:
-        """Return how many wait."""
-        return sum(map(len, self._lines.values()))
-
-    def __bool__(self) -> bool:
-        """Return whether anybody waits."""
-        return bool(self._counts)
-
-    def put(self, line: Line) -> None:
-        """Let a line wait."""
-        if not (equals := self._lines[line.had]):
-            heappush(self._counts, line.had)
-        equals.append(line)
-
-    def take(self) -> Line:
-        """Take out the line whose turn it is. There must be one."""
-        equals = self._lines[self._counts[0]]
-        line = equals.popleft()
-        if not equals:
-            del self._lines[heappop(self._counts)]
-        return line
-
-
 class Scheduler:
     """The lines of all clients, and the one who serves them."""
 
@@ -132,12 +62,6 @@ class Scheduler:
         self._settle = settle
         self._lines: dict[Client, Line] = {}
         self._turns = Turns()
-        """Of the lines in which somebody waits."""
-        self._first: deque[Line] = deque()
-        """Lines of those who must not be kept waiting."""
-        self._had = 0
-        """What the line has had that was served last."""
-        self._dongle_was_last = False
         self._usual = 0.0
         """Seconds that most answers take."""
         self._queued: defaultdict[tuple[int, int], Reads[Job]] = defaultdict(Reads)
@@ -168,7 +92,13 @@ class Scheduler:
         running = self._running
         if (
             running is not None
-            and running.request.covers(request)
+            and (
+                running.request == request
+                or (
+                    running.request.length > request.length
+                    and running.request.covers(request)
+                )
+            )
             and running.epoch == self._epochs[request.unit]
         ):
             running.waiters.append(asked)
@@ -192,17 +122,8 @@ class Scheduler:
             line = self._lines[waiter.client] = Line(waiter.client)
         line.jobs.append(job)
         if not line.is_in_turn:
-            # Nobody saves turns up.
-            line.had = max(line.had, self._had)
-            self._put_in_turn(line)
+            self._turns.join(line)
         self._work.set()
-
-    def _put_in_turn(self, line: Line) -> None:
-        line.is_in_turn = True
-        if line.comes_first:
-            self._first.append(line)
-        else:
-            self._turns.put(line)
 
     def leave(self, client: Client) -> None:
         """Forget a client and what it waits for."""
@@ -253,7 +174,6 @@ class Scheduler:
         self._running = None
         self._lines.clear()
         self._queued.clear()
-        self._first.clear()
         self._turns = Turns()
         self._is_stopping = False
 
@@ -282,7 +202,7 @@ class Scheduler:
             if took := self._statistics.bus_busy - busy:
                 line.had += self._turns_of(took)
             if line.jobs:
-                self._put_in_turn(line)
+                self._turns.put(line)
             else:
                 line.is_in_turn = False
 
@@ -316,23 +236,17 @@ class Scheduler:
         """Return whose turn it is and what is to be done, ``None`` if there is nothing."""
         not_ready: list[Line] = []
         found: tuple[Line, Job] | None = None
-        while found is None and (self._first or self._turns):
-            if self._first and not (self._dongle_was_last and self._turns):
-                line = self._first.popleft()
-            else:
-                line = self._turns.take()
+        while found is None and (line := self._turns.take()) is not None:
             if (job := self._take_ready(line.jobs, now)) is not None:
+                self._turns.begin(line)
                 found = line, job
-                self._dongle_was_last = line.comes_first
-                if not line.comes_first:
-                    self._had = line.had
             elif line.jobs:
                 not_ready.append(line)
             else:
                 line.is_in_turn = False
         if not_ready:
             for line in not_ready:
-                self._put_in_turn(line)
+                self._turns.put(line)
             if found is None:
                 jobs = (job for line in not_ready for job in line.jobs)
                 self._wake_at(min(self._ready_at(job, now) for job in jobs))
@@ -347,7 +261,11 @@ class Scheduler:
             if job.started is not None or not job.waiters:
                 # It was done in the line of somebody else, or nobody wants it any more.
                 continue
-            if self._ready_at(job, now) <= now:
+            request = job.request
+            if (
+                request.unit not in self._held
+                and self._bus.ready_at(request, now) <= now
+            ):
                 found = job
                 break
             skipped.append(job)
@@ -416,7 +334,11 @@ class Scheduler:
                 self._statistics.joined -= 1
                 self._enqueue(waiter)
                 continue
-            self._settle(waiter, part_of(answer, request, waiter.request))
+            wanted = waiter.request
+            self._settle(
+                waiter,
+                answer if wanted is request else part_of(answer, request, wanted),
+            )
 
     def _is_old(self, started: float) -> bool:
         return monotonic() - started > self._cache.max_age
