@@ -5,18 +5,20 @@ from time import monotonic
 
 import pytest
 
-from custom_components.local_solar.gateway.watch import Watch
+from custom_components.local_solar.gateway.watch import IDLE, Watch
 
 
 async def held_up(watch: Watch, seconds: float) -> str:
     """Do something for so long; return how that ended."""
-    watch.begin(monotonic())
+    watch.since = monotonic()
+    if not watch.is_awake:
+        watch.wake()
     try:
         await asyncio.sleep(seconds)
     except asyncio.CancelledError:
         return "struck" if watch.has_struck() else "called off"
     finally:
-        watch.end()
+        watch.since = IDLE
     return "done"
 
 

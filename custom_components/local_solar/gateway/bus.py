@@ -29,7 +29,7 @@ from .gap import Gap
 from .late_answers import LateAnswers
 from .pdu import READ_HOLDING, READS, ExceptionCode, Request, read_answer
 from .statistics import Statistics
-from .watch import Watch
+from .watch import IDLE, Watch
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -190,7 +190,9 @@ class Bus:
         is_failing = number not in self._calm and self._breakers[number].is_failing
         unit.set_message_spacing(0.0 if is_failing else gap.seconds)
         self._statistics.bus_requests += 1
-        self._watch.begin(started)
+        self._watch.since = started
+        if not self._watch.is_awake:
+            self._watch.wake()
         answer = b""
         wrong: ModbusError | None = None
         try:
@@ -216,7 +218,7 @@ class Bus:
             _LOGGER.exception("Unexpected error while the bus was asked: %s", request)
             raise self._unknown(request, ExceptionCode.DEVICE_FAILURE) from err
         finally:
-            self._watch.end()
+            self._watch.since = IDLE
             ended = self._quiet_since[number] = monotonic()
             self._statistics.bus_busy += ended - started
         if wrong is not None:

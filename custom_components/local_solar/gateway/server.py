@@ -189,9 +189,10 @@ class TcpConnection(Connection):
     def take_in(self, data: bytes) -> int:
         if self._rest:
             data = self._rest + data
+        client = self.client
         taken, at, end = 0, 0, len(data)
         while end - at >= _HEADER_BYTES and self._transport is not None:
-            if self.client.waiting >= MOST_WAITING:
+            if client.waiting >= MOST_WAITING:
                 self.regulate()
                 break
             transaction, protocol, length, unit = _HEADER.unpack_from(data, at)
@@ -200,18 +201,13 @@ class TcpConnection(Connection):
                 self.garbage(data[at:])
                 self.close()
                 break
-            begin = at + _HEADER_BYTES
-            at_next = begin + length - 1
-            if at_next > end:
+            begin, next_at = at + _HEADER_BYTES, at + _HEADER_BYTES + length - 1
+            if next_at > end:
                 break
-            at = at_next
+            at = next_at
             taken += 1
-            self._gateway.take(
-                self.client,
-                unit,
-                data[begin:at],
-                partial(self._answer, transaction, unit),
-            )
+            reply = partial(self._answer, transaction, unit)
+            self._gateway.take(client, unit, data[begin:at], reply)
         self._rest = data[at:]
         return taken
 

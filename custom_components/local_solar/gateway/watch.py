@@ -1,30 +1,35 @@
 """Ends what takes too long, without a timer for each time that it is done."""
 
 import asyncio
+from math import inf
 from time import monotonic
+from typing import Final
+
+IDLE: Final = inf
+"""Stands for when nothing has begun."""
 
 
 class Watch:
-    """Watches one thing that a task does again and again, for ``seconds`` each time."""
+    """Watches one thing that one task does again and again, for ``seconds`` each time."""
+
+    __slots__ = ("_has_struck", "_seconds", "_task", "_timer", "is_awake", "since")
 
     def __init__(self, seconds: float) -> None:
         """Watch nothing yet."""
+        self.since = IDLE
+        """When it was begun (monotonic seconds), or ``IDLE``. Whoever does it says so."""
+        self.is_awake = False
+        """Whether it will look. Who begins something while it will not has to ``wake`` it."""
         self._seconds = seconds
         self._task: asyncio.Task[object] | None = None
-        self._since = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._has_struck = False
 
-    def begin(self, now: float) -> None:
-        """Cancel this task if what it does from ``now`` (monotonic seconds) takes longer."""
-        self._task, self._since = asyncio.current_task(), now
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._seconds, self._look)
-
-    def end(self) -> None:
-        """Take note that it is done."""
-        self._task = None
+    def wake(self) -> None:
+        """Cancel this task if what it does takes longer."""
+        self.is_awake = True
+        self._task = asyncio.current_task()
+        self._look_in(self._seconds)
 
     def has_struck(self) -> bool:
         """Return whether a cancellation was ours, and take it back."""
@@ -35,18 +40,26 @@ class Watch:
 
     def stop(self) -> None:
         """Look no more."""
+        self.is_awake = False
+        self._task = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
+    def _look_in(self, seconds: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+
     def _look(self) -> None:
         self._timer = None
-        if self._task is None:
+        if self.since == IDLE:
+            self.stop()
             return
-        left = self._since + self._seconds - monotonic()
+        left = self.since + self._seconds - monotonic()
         if left > 0:
             # Another one has begun since.
-            self._timer = asyncio.get_running_loop().call_later(left, self._look)
+            self._look_in(left)
             return
         self._has_struck = True
+        assert self._task is not None
         self._task.cancel()
+        self.is_awake = False
