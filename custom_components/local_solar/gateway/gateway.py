@@ -190,28 +190,34 @@ class Gateway:
         if unit in STAND_INS and len(self._bus.units) == 1 and pdu[:1] not in _WRITES:
             unit = next(iter(self._bus.units))
         client.waiting += 1
-        now = monotonic()
-        asked = Asked(client, unit, pdu, reply, now)
+        asked = Asked(client, unit, pdu, reply, monotonic())
+        try:
+            answer = self._answer(asked)
+        except BadRequestError as err:
+            function = pdu[0] & 0x7F if pdu else 0
+            self._settle(asked, exception_answer(function, err.code))
+            return
+        if answer is not None:
+            self.statistics.from_cache += 1
+            self._settle(asked, answer)
+
+    def _answer(self, asked: Asked) -> bytes | None:
+        """Return the answer if it is known, else see to it. Raises ``BadRequestError``."""
+        unit, pdu, now = asked.unit, asked.pdu, asked.at
         answer = self._cache.answer(unit, pdu, now)
+        if answer is not None:
+            return answer
+        request = self._reads.get((unit, pdu))
+        if request is None:
+            request = self._look(asked.client, unit, pdu)
+            if request.is_write:
+                self._begin_write(asked, request)
+                return None
+        answer = self._cache.find(request, pdu, now)
         if answer is None:
-            request = self._reads.get((unit, pdu))
-            if request is None:
-                try:
-                    request = self._look(client, unit, pdu)
-                    if request.is_write:
-                        self._begin_write(asked, request)
-                        return
-                except BadRequestError as err:
-                    function = pdu[0] & 0x7F if pdu else 0
-                    self._settle(asked, exception_answer(function, err.code))
-                    return
             asked.request = request
-            answer = self._cache.find(request, pdu, now)
-            if answer is None:
-                self._scheduler.submit(asked)
-                return
-        self.statistics.from_cache += 1
-        self._settle(asked, answer)
+            self._scheduler.submit(asked)
+        return answer
 
     def _look(self, client: Client, unit: int, pdu: bytes) -> Request:
         """Return what is asked for, if that is allowed. Raises ``BadRequestError``."""

@@ -1,10 +1,8 @@
-"""Whose turn it is on the bus: one request at a time, fair to all clients.
+"""Serves the lines of all clients from the bus, one request at a time.
 
-Each client has a line of its own, and the lines take turns. An answer that takes several
-times as long as is usual counts for as many turns: who asks a slow unit gets as much of the
-bus as the others, not as many answers. The dongle's line comes first, but not twice while
-others wait. Who asks for registers that another client's request is about to bring waits for
-that one.
+An answer that takes several times as long as is usual counts for as many turns: who asks a
+slow unit gets as much of the bus as the others, not as many answers. Who asks for registers
+that another client's request is about to bring waits for that one.
 """
 
 from asyncio import Event, TimerHandle, get_running_loop
@@ -50,7 +48,7 @@ type Settle = Callable[[Asked, bytes], None]
 
 
 class Scheduler:
-    """The lines of all clients, and the one who serves them."""
+    """The one who serves all clients."""
 
     def __init__(
         self, bus: Bus, cache: BlockCache, statistics: Statistics, settle: Settle
@@ -92,13 +90,7 @@ class Scheduler:
         running = self._running
         if (
             running is not None
-            and (
-                running.request == request
-                or (
-                    running.request.length > request.length
-                    and running.request.covers(request)
-                )
-            )
+            and running.request.covers(request)
             and running.epoch == self._epochs[request.unit]
         ):
             running.waiters.append(asked)
@@ -261,11 +253,7 @@ class Scheduler:
             if job.started is not None or not job.waiters:
                 # It was done in the line of somebody else, or nobody wants it any more.
                 continue
-            request = job.request
-            if (
-                request.unit not in self._held
-                and self._bus.ready_at(request, now) <= now
-            ):
+            if self._ready_at(job, now) <= now:
                 found = job
                 break
             skipped.append(job)
@@ -334,11 +322,7 @@ class Scheduler:
                 self._statistics.joined -= 1
                 self._enqueue(waiter)
                 continue
-            wanted = waiter.request
-            self._settle(
-                waiter,
-                answer if wanted is request else part_of(answer, request, wanted),
-            )
+            self._settle(waiter, part_of(answer, request, waiter.request))
 
     def _is_old(self, started: float) -> bool:
         return monotonic() - started > self._cache.max_age

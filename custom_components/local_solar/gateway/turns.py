@@ -1,8 +1,8 @@
 """What clients wait for, and whose turn it is.
 
 Each client has a line of its own, and the lines take turns: the one that has had the fewest
-goes first, and of equals the one that came first. A line that must not be kept waiting comes
-before all others, but not twice while they wait.
+goes first, and of equals the one that came first. The dongle's line comes before all others,
+but not twice while they wait.
 """
 
 from collections import defaultdict, deque
