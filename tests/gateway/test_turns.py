@@ -84,10 +84,10 @@ def test_shares_of_the_bus_are_equal_whatever_each_turn_costs(costs: list[int]) 
     for each in lines:
         turns.join(each)
     for _ in range(50):
-        each = turns.take()
-        assert each is not None
-        turns.begin(each)
-        each.had += costs[lines.index(each)]
-        turns.put(each)
+        taken = turns.take()
+        assert taken is not None
+        turns.begin(taken)
+        taken.had += costs[lines.index(taken)]
+        turns.put(taken)
     had = [each.had for each in lines]
     assert max(had) - min(had) <= max(costs)
