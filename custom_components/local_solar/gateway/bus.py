@@ -43,6 +43,9 @@ again and again for a minute, and others use the link as well."""
 PATIENT: Final = 2
 """So many times as long as it was asked to, a link that waits keeps to a timeout of others."""
 
+LOOK_AGAIN: Final = 1.0
+"""Seconds after which it is looked again whether somebody still writes to a unit."""
+
 MOST_BAD: Final = 256
 """Requests that are remembered because they failed; the oldest gives way."""
 
@@ -92,6 +95,8 @@ class Bus:
         self._is_renewed = False
         self._late = LateAnswers()
         self._watch = Watch(HELD_UP)
+        self._held: set[int] = set()
+        """Units that are being written to."""
         self._calm: set[int] = set()
         """Units that answer everything, on a link that works: nothing has to be weighed."""
         for unit in units.values():
@@ -151,10 +156,12 @@ class Bus:
     def ready_at(self, request: Request, now: float) -> float:
         """Return when a request may be sent (monotonic seconds).
 
-        By then the unit has had its pause, and the answer will surely be that to the
-        request.
+        By then the unit has had its pause, nobody writes to it, and the answer will surely
+        be that to the request.
         """
         unit = request.unit
+        if unit in self._held:
+            return now + LOOK_AGAIN
         ready = self._quiet_since[unit] + self._gaps[unit].seconds
         if not self._late.awaited:
             return ready
@@ -163,6 +170,14 @@ class Bus:
     def may_be_late(self, request: Request, now: float) -> bool:
         """Return whether a request may get the answer to the same one, sent before."""
         return bool(self._late.awaited) and self._late.may_fit(request, now)
+
+    def hold(self, unit: int) -> None:
+        """Let no reads of a unit begin: somebody is going to write to it."""
+        self._held.add(unit)
+
+    def release(self, unit: int) -> None:
+        """Let reads of a unit begin again."""
+        self._held.discard(unit)
 
     def forget(self, unit: int) -> None:
         """Take no late answer of a unit for right any more: it has been written to."""

@@ -14,8 +14,7 @@ class Reads[T]:
         """Keep nothing yet."""
         self.kept: dict[Request, T] = {}
         self._longest = 0
-        """The length of the longest read since nothing was kept: most are as long as that,
-        and need no search."""
+        """No read that is kept is longer: most are as long as that, and need no search."""
 
     def keep(self, request: Request, thing: T) -> None:
         """Keep something for a read."""
@@ -32,8 +31,7 @@ class Reads[T]:
         """Return the reads that bring what another one does, and more."""
         if request.length >= self._longest:
             return ()
-        return [
-            known
-            for known in self.kept
-            if known.length > request.length and known.covers(request)
-        ]
+        longer = [known for known in self.kept if known.length > request.length]
+        if not longer:
+            self._longest = request.length
+        return [known for known in longer if known.covers(request)]

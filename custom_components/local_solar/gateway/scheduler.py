@@ -6,7 +6,7 @@ that another client's request is about to bring waits for that one.
 """
 
 from asyncio import Event, TimerHandle, get_running_loop
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable
 import logging
 from time import monotonic
@@ -62,15 +62,12 @@ class Scheduler:
         self._turns = Turns()
         self._usual = 0.0
         """Seconds that most answers take."""
-        self._queued: defaultdict[tuple[int, int], Reads[Job]] = defaultdict(Reads)
-        """Jobs that have not begun, by unit and function."""
+        self._queued: Reads[Job] = Reads()
+        """Jobs that have not begun and may have company."""
         self._running: Job | None = None
-        self._epochs = dict.fromkeys(bus.units, 0)
-        self._held: set[int] = set()
-        """Units that are being written to."""
         self._work = Event()
         self._ended = Event()
-        """Set when the bus has done what it was at, while somebody holds a unit."""
+        """Set when the bus has done what it was at."""
         self._alarm: TimerHandle | None = None
         self._looked = 0.0
         """When it was looked for those who have waited for too long."""
@@ -88,11 +85,7 @@ class Scheduler:
             self._refuse_one(asked, ExceptionCode.BUSY)
             return
         running = self._running
-        if (
-            running is not None
-            and running.request.covers(request)
-            and running.epoch == self._epochs[request.unit]
-        ):
+        if running is not None and running.request.covers(request) and running.is_valid:
             running.waiters.append(asked)
             return
         self._enqueue(asked)
@@ -100,12 +93,13 @@ class Scheduler:
     def _enqueue(self, waiter: Asked, *, alone: bool = False) -> None:
         """Let somebody wait, in company of those who want more unless ``alone``."""
         request = waiter.request
-        queued = self._queued[request.unit, request.function]
+        queued = self._queued
         job = queued.kept.get(request)
         if job is None and not alone and (wider := queued.wider(request)):
             job = queued.kept[wider[0]]
         if job is None:
-            job = Job(waiter, queued)
+            job = Job(waiter)
+            queued.keep(request, job)
         else:
             job.waiters.append(waiter)
         # It stands in this client's line too: nobody waits longer for having company.
@@ -127,12 +121,14 @@ class Scheduler:
         for job in line.jobs:
             job.waiters = _without(client, job.waiters)
             if not job.waiters and job.started is None:
-                job.retire()
+                self._retire(job)
         line.jobs.clear()
 
     def forget(self, unit: int) -> None:
         """Hand out nothing any more that was read of a unit until now."""
-        self._epochs[unit] += 1
+        running = self._running
+        if running is not None and running.request.unit == unit:
+            running.is_valid = False
         self._cache.forget(unit)
         self._bus.forget(unit)
 
@@ -141,7 +137,7 @@ class Scheduler:
 
         Whoever writes to it compares what it reads, and knows nothing of ours.
         """
-        self._held.add(unit)
+        self._bus.hold(unit)
         while self._running is not None and self._running.request.unit == unit:
             self._ended.clear()
             await self._ended.wait()
@@ -149,7 +145,7 @@ class Scheduler:
 
     def release(self, unit: int) -> None:
         """Go on with the reads of a unit; hand out nothing that was read of it before."""
-        self._held.discard(unit)
+        self._bus.release(unit)
         self.forget(unit)
         self._work.set()
 
@@ -165,7 +161,7 @@ class Scheduler:
             self._alarm.cancel()
         self._running = None
         self._lines.clear()
-        self._queued.clear()
+        self._queued = Reads()
         self._turns = Turns()
         self._is_stopping = False
 
@@ -222,7 +218,7 @@ class Scheduler:
                 if job.started is None:
                     self._drop_impatient(job, now)
                     if not job.waiters:
-                        job.retire()
+                        self._retire(job)
 
     def _next(self, now: float) -> tuple[Line, Job] | None:
         """Return whose turn it is and what is to be done, ``None`` if there is nothing."""
@@ -241,7 +237,7 @@ class Scheduler:
                 self._turns.put(line)
             if found is None:
                 jobs = (job for line in not_ready for job in line.jobs)
-                self._wake_at(min(self._ready_at(job, now) for job in jobs))
+                self._wake_at(min(self._bus.ready_at(job.request, now) for job in jobs))
         return found
 
     def _take_ready(self, jobs: deque[Job], now: float) -> Job | None:
@@ -253,19 +249,13 @@ class Scheduler:
             if job.started is not None or not job.waiters:
                 # It was done in the line of somebody else, or nobody wants it any more.
                 continue
-            if self._ready_at(job, now) <= now:
+            if self._bus.ready_at(job.request, now) <= now:
                 found = job
                 break
             skipped.append(job)
         if skipped:
             jobs.extendleft(reversed(skipped))
         return found
-
-    def _ready_at(self, job: Job, now: float) -> float:
-        """Return when a job may be done (monotonic seconds)."""
-        if job.request.unit in self._held:
-            return now + LOOK_EVERY
-        return self._bus.ready_at(job.request, now)
 
     def _wake_at(self, when: float) -> None:
         if self._alarm is not None:
@@ -277,22 +267,24 @@ class Scheduler:
         """Take note that the bus is at a job from now on."""
         request = job.request
         job.started = now
-        job.retire()
+        self._retire(job)
         for waiter in job.waiters:
             self._statistics.waited += now - waiter.at
-        job.epoch = self._epochs[request.unit]
         job.is_fresh = not self._bus.may_be_late(request, now)
         self._running = job
 
     def _end(self, job: Job) -> None:
         """Take note that the bus has done with a job: nobody joins it any more."""
         self._running = None
-        if self._held:
-            self._ended.set()
-        unit = job.request.unit
-        if job.epoch != self._epochs[unit]:
+        self._ended.set()
+        if not job.is_valid:
             # If its answer is still to come, that is from before a write.
-            self._bus.forget(unit)
+            self._bus.forget(job.request.unit)
+
+    def _retire(self, job: Job) -> None:
+        """Let nobody join a job any more before it begins."""
+        if self._queued.kept.get(job.request) is job:
+            self._queued.drop(job.request)
 
     def _give_up(self, job: Job, code: int) -> None:
         """Tell all who wait for a job that it was done in vain."""
@@ -311,7 +303,7 @@ class Scheduler:
         """Tell all who wait for a job what it brought."""
         self._end(job)
         request = job.request
-        if job.is_fresh and job.epoch == self._epochs[request.unit]:
+        if job.is_fresh and job.is_valid:
             self._cache.store(request, answer, started)
         waiters, job.waiters = job.waiters, []
         if len(waiters) > 1:
@@ -347,12 +339,11 @@ class Scheduler:
         if code is None:
             return
         is_link = code is ExceptionCode.PATH_UNAVAILABLE
-        for (other, _), queued in list(self._queued.items()):
-            if other == unit or is_link:
-                for job in list(queued.kept.values()):
-                    job.started = monotonic()
-                    job.retire()
-                    self._refuse(job, code)
+        for job in list(self._queued.kept.values()):
+            if job.request.unit == unit or is_link:
+                job.started = monotonic()
+                self._retire(job)
+                self._refuse(job, code)
 
 
 def _without(client: Client, waiters: list[Asked]) -> list[Asked]:

@@ -10,29 +10,22 @@ from heapq import heappop, heappush
 
 from .asked import Asked
 from .clients import Client
-from .reads import Reads
 
 
 class Job:
     """A read that the bus has to do, and all who wait for it."""
 
-    __slots__ = ("_queued", "epoch", "is_fresh", "request", "started", "waiters")
+    __slots__ = ("is_fresh", "is_valid", "request", "started", "waiters")
 
-    def __init__(self, waiter: Asked, queued: Reads[Job]) -> None:
-        """Wait for its turn, and for company until then, among others that are ``queued``."""
+    def __init__(self, waiter: Asked) -> None:
+        """Wait for its turn, and for company until then."""
         self.request = waiter.request
-        self._queued = queued
-        queued.keep(waiter.request, self)
         self.waiters = [waiter]
         self.started: float | None = None
-        self.epoch = 0
         self.is_fresh = True
         """Whether its answer will surely be of when it was started, or later."""
-
-    def retire(self) -> None:
-        """Let nobody join any more before it begins."""
-        if self._queued.kept.get(self.request) is self:
-            self._queued.drop(self.request)
+        self.is_valid = True
+        """Whether the unit has not been written to since it was started."""
 
 
 class Line:
