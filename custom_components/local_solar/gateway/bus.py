@@ -74,6 +74,24 @@ class BusError(Exception):
         self.code = code
 
 
+class _Member:
+    """A unit on the bus, and what is known of how it wants to be asked."""
+
+    __slots__ = ("breaker", "gap", "is_calm", "is_held", "quiet_since", "unit")
+
+    def __init__(self, unit: ModbusUnit, pace: Pace) -> None:
+        """Know nothing of it yet."""
+        self.unit = unit
+        self.gap = Gap(pace.first_gap, pace.least_gap)
+        self.breaker = Breaker()
+        self.quiet_since = -inf
+        """When its last message ended."""
+        self.is_calm = False
+        """Whether it answers everything, on a link that works: nothing has to be weighed."""
+        self.is_held = False
+        """Whether it is being written to."""
+
+
 class Bus:
     """The units of one link."""
 
@@ -82,12 +100,9 @@ class Bus:
     ) -> None:
         """Ask ``units``, by unit id."""
         self.units = units
-        self._gaps = {unit: Gap(pace.first_gap, pace.least_gap) for unit in units}
-        self._quiet_since = dict.fromkeys(units, -inf)
-        """When the last message of each unit ended."""
+        self._members = {number: _Member(unit, pace) for number, unit in units.items()}
         self._pace = pace
         self._statistics = statistics
-        self._breakers = {unit: Breaker() for unit in units}
         self._bad: dict[Request, Breaker] = {}
         """What failed when it was last asked for: there are devices that answer nothing where
         they have no registers."""
@@ -95,10 +110,6 @@ class Bus:
         self._is_renewed = False
         self._late = LateAnswers()
         self._watch = Watch(HELD_UP)
-        self._held: set[int] = set()
-        """Units that are being written to."""
-        self._calm: set[int] = set()
-        """Units that answer everything, on a link that works: nothing has to be weighed."""
         for unit in units.values():
             unit.require_timeout(pace.timeout)
 
@@ -112,8 +123,9 @@ class Bus:
         left_alone = {request.unit for request, bad in self._bad.items() if bad.is_open}
         return frozenset(
             unit
-            for unit, breaker in self._breakers.items()
-            if breaker.is_open or (breaker.is_failing and unit in left_alone)
+            for unit, member in self._members.items()
+            if member.breaker.is_open
+            or (member.breaker.is_failing and unit in left_alone)
         )
 
     @property
@@ -125,7 +137,7 @@ class Bus:
         """Return what requests to a unit are answered without asking it."""
         if not self._link.allows(now):
             return ExceptionCode.PATH_UNAVAILABLE
-        if not self._breakers[unit].allows(now):
+        if not self._members[unit].breaker.allows(now):
             return ExceptionCode.NO_RESPONSE
         return None
 
@@ -134,12 +146,13 @@ class Bus:
 
         One that keeps failing where others are answered costs only those who ask for it.
         """
-        if request.unit in self._calm:
+        member = self._members[request.unit]
+        if member.is_calm:
             return None
         code = self.refusal(request.unit, now)
         if code is not None or (bad := self._bad.get(request)) is None:
             return code
-        breaker = self._breakers[request.unit]
+        breaker = member.breaker
         # What has not failed yet says more of whether a silent unit is back, if somebody
         # asks for such.
         is_worth_asking = (
@@ -150,8 +163,8 @@ class Bus:
     @property
     def gap(self) -> float:
         """Seconds between two messages to the unit that takes the longest, of those awake."""
-        awake = self._gaps.keys() - self.silent or self._gaps.keys()
-        return max((self._gaps[unit].seconds for unit in awake), default=0.0)
+        awake = self._members.keys() - self.silent or self._members.keys()
+        return max((self._members[unit].gap.seconds for unit in awake), default=0.0)
 
     def ready_at(self, request: Request, now: float) -> float:
         """Return when a request may be sent (monotonic seconds).
@@ -159,10 +172,10 @@ class Bus:
         By then the unit has had its pause, nobody writes to it, and the answer will surely
         be that to the request.
         """
-        unit = request.unit
-        if unit in self._held:
+        member = self._members[request.unit]
+        if member.is_held:
             return now + LOOK_AGAIN
-        ready = self._quiet_since[unit] + self._gaps[unit].seconds
+        ready = member.quiet_since + member.gap.seconds
         if not self._late.awaited:
             return ready
         return max(ready, self._late.sure_at(request, now))
@@ -173,11 +186,11 @@ class Bus:
 
     def hold(self, unit: int) -> None:
         """Let no reads of a unit begin: somebody is going to write to it."""
-        self._held.add(unit)
+        self._members[unit].is_held = True
 
     def release(self, unit: int) -> None:
         """Let reads of a unit begin again."""
-        self._held.discard(unit)
+        self._members[unit].is_held = False
 
     def forget(self, unit: int) -> None:
         """Take no late answer of a unit for right any more: it has been written to."""
@@ -195,15 +208,15 @@ class Bus:
         for one that ``is_last``.
         """
         number, function, address, length, _ = request
-        unit, started = self.units[number], monotonic()
+        member, started = self._members[number], monotonic()
+        unit = member.unit
         if self._late.awaited and self._late.may_fit(request, started):
             # It is repeated. Its answers are two then, of which one comes later.
             self._expect(request, started)
         # So that others of Home Assistant keep to it too. A unit that fails has been silent
         # for long enough, and the others would wait as well.
-        gap = self._gaps[number]
-        is_failing = number not in self._calm and self._breakers[number].is_failing
-        unit.set_message_spacing(0.0 if is_failing else gap.seconds)
+        is_failing = not member.is_calm and member.breaker.is_failing
+        unit.set_message_spacing(0.0 if is_failing else member.gap.seconds)
         self._statistics.bus_requests += 1
         self._watch.since = started
         if not self._watch.is_awake:
@@ -234,12 +247,12 @@ class Bus:
             raise self._unknown(request, ExceptionCode.DEVICE_FAILURE) from err
         finally:
             self._watch.since = IDLE
-            ended = self._quiet_since[number] = monotonic()
+            ended = member.quiet_since = monotonic()
             self._statistics.bus_busy += ended - started
         if wrong is not None:
             return await self._async_recover(request, wrong, started, is_last=is_last)
-        gap.answered(ended)
-        if number not in self._calm:
+        member.gap.answered(ended)
+        if not member.is_calm:
             self._note_answer(request)
         return answer
 
@@ -297,7 +310,7 @@ class Bus:
     def _failure(self, request: Request, err: ModbusError, started: float) -> BusError:
         """Take note of what went wrong and return what clients are told."""
         if isinstance(err, ModbusExceptionError) and not is_silence(err):
-            self._gaps[request.unit].answered(monotonic())
+            self._members[request.unit].gap.answered(monotonic())
             self._note_answer(request)
             return BusError(err.exception_code or ExceptionCode.DEVICE_FAILURE)
         self._statistics.bus_errors += 1
@@ -306,7 +319,8 @@ class Bus:
             isinstance(err, ModbusTimeoutError) and not connected
         ):
             now = monotonic()
-            self._calm.clear()
+            for member in self._members.values():
+                member.is_calm = False
             self._link.failed(now, now - started)
             # It may have been sent before the link was lost, and a bridge hands on what
             # comes to whoever is connected then.
@@ -316,19 +330,19 @@ class Bus:
         return BusError(ExceptionCode.NO_RESPONSE)
 
     def _note_answer(self, request: Request) -> None:
-        unit = request.unit
+        member = self._members[request.unit]
         self._bad.pop(request, None)
         self._link.answered()
-        self._breakers[unit].answered()
-        if not any(bad.unit == unit for bad in self._bad):
-            self._calm.add(unit)
+        member.breaker.answered()
+        member.is_calm = not any(bad.unit == request.unit for bad in self._bad)
 
     def _note_failure(self, request: Request, started: float) -> None:
         now = monotonic()
-        self._calm.discard(request.unit)
+        member = self._members[request.unit]
+        member.is_calm = False
         # The pause counts from the last message: nothing has come since.
-        self._quiet_since[request.unit] = started
-        breaker = self._breakers[request.unit]
+        member.quiet_since = started
+        breaker = member.breaker
         if (bad := self._bad.get(request)) is None:
             if len(self._bad) >= MOST_BAD:
                 del self._bad[next(iter(self._bad))]
@@ -338,8 +352,8 @@ class Bus:
         if is_news and breaker.has_answered:
             # The silence of a unit that is not there is not the gap's fault, nor is that to
             # a request which is never answered.
-            self._gaps[request.unit].failed(now)
-        self.units[request.unit].set_message_spacing(0.0)
+            member.gap.failed(now)
+        member.unit.set_message_spacing(0.0)
         self._link.answered()
         if is_news or breaker.is_open:
             breaker.failed(now, now - started)
