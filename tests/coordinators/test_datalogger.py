@@ -22,6 +22,7 @@ from custom_components.local_solar.const import (
     DOMAIN,
     WRITE_CONFIRM,
 )
+from custom_components.local_solar.coordinators.datalogger import SETTINGS_AFTER
 from custom_components.local_solar.coordinators.datalogger_issues import (
     encrypted_issue,
     loop_issue,
@@ -608,6 +609,33 @@ async def test_setting_changed_since_the_announcement_stays_as_it_is(
         assert preview is not None
         assert (preview["current"], preview["raw_current"]) == (90, [90])
         assert shown == ["90"]
+
+
+async def test_settings_answered_before_the_first_record_are_shown_soon_after_it(
+    hass: HomeAssistant,
+) -> None:
+    async def settings_asked() -> None:
+        later = dt_util.utcnow() + timedelta(seconds=SETTINGS_AFTER + 1)
+        async_fire_time_changed(hass, later)
+        await hass.async_block_till_done(wait_background_tasks=True)
+
+    entry = await set_up_writable(hass)
+    inverters = [SimulatedInverter(1, "sph_5000", INVERTER)]
+    async with reporting(hass, entry, inverters=inverters) as stick:
+        stick.disconnect()
+        await hass.config_entries.async_reload(entry.entry_id)
+        stick.server = HOST, coordinator_of(entry).server.port
+        stick.reconnect()
+        await stick.wait_until(lambda: stick.is_announced)
+        await settings_asked()
+        # It is in none of the blocks that are announced.
+        assert stick.received_of(Kind.READ)
+        assert state_of(hass, BATTERY, "load_first_min_soc").state == STATE_UNAVAILABLE
+        asked = len(stick.received_of(Kind.READ))
+        await report(hass, entry, stick)
+        await settings_asked()
+        assert state_of(hass, BATTERY, "load_first_min_soc").state == "10"
+        assert len(stick.received_of(Kind.READ)) == asked
 
 
 async def test_stick_that_never_answers_is_asked_ever_more_seldom(

@@ -313,11 +313,14 @@ class DataloggerCoordinator(LocalSolarCoordinator):
             return
         snapshot = reported.poll.snapshot
         serial = reported.inverter.serial
+        begins = reported.record.type == Type.ANNOUNCE
         if reported.record.type == Type.LIVE:
+            # What settings were answered before could not be shown.
+            begins = not self.answers(serial)
             snapshot.setdefault(serial, {})[CONNECTED.key] = True
         self._report(snapshot)
         self._show_logger(reported.logger)
-        if reported.record.type == Type.ANNOUNCE:
+        if begins:
             # By then the entities are there that tell which settings are wanted.
             self._ask_later(reported.inverter)
 
