@@ -413,7 +413,9 @@ async def test_a_late_unit_does_not_hold_up_the_others(
         late = rtu(1, bytes((4, 2)) + (3000).to_bytes(2))
         assert await client.ask(b"", 7) == late
         await client.ask(rtu(2, read_pdu(4, 3000, 1)), 7)
-    assert 0.3 <= bus.requests[0].answered - bus.requests[0].received < 0.4
+    took = bus.requests[0].answered - bus.requests[0].received
+    # Clocks that have gone for long are not exact to the last bit.
+    assert 0.3 - 1e-6 < took < 0.4
     assert not bus.requests[-1].overlapped
 
 
