@@ -140,12 +140,11 @@ class GuardedConnection(asyncio.BufferedProtocol):
         if self._transport is None:
             return
         now = monotonic()
-        allowance = self._allowance + (now - self.heard) * self._per_second
+        earned = (now - self.heard) * self._per_second
         self.heard = now
-        allowance = min(allowance, self._burst)
-        allowance -= self.take_in(bytes(self._buffer[:nbytes]))
-        self._allowance = allowance
-        if allowance < 0:
+        taken = self.take_in(bytes(self._buffer[:nbytes]))
+        self._allowance = min(self._allowance + earned, self._burst) - taken
+        if self._allowance < 0:
             self._slow_down()
 
     def _slow_down(self) -> None:

@@ -210,7 +210,7 @@ class Bus:
         number, function, address, length, _ = request
         member, started = self._members[number], monotonic()
         unit = member.unit
-        if self._late.awaited and self._late.may_fit(request, started):
+        if self.may_be_late(request, started):
             # It is repeated. Its answers are two then, of which one comes later.
             self._expect(request, started)
         # So that others of Home Assistant keep to it too. A unit that fails has been silent
@@ -263,7 +263,7 @@ class Bus:
         if not self._is_stray(request, wrong):
             failure = self._failure(request, wrong, started)
             if not is_last:
-                await self._renew_if_patient(self.units[request.unit], started)
+                await self._renew_if_patient(self._members[request.unit].unit, started)
             raise failure from wrong
         if is_last:
             # Another such, or the device refuses it: nobody knows.
@@ -314,7 +314,7 @@ class Bus:
             self._note_answer(request)
             return BusError(err.exception_code or ExceptionCode.DEVICE_FAILURE)
         self._statistics.bus_errors += 1
-        connected = self.units[request.unit].connected
+        connected = self._members[request.unit].unit.connected
         if isinstance(err, ModbusConnectionError) or (
             isinstance(err, ModbusTimeoutError) and not connected
         ):

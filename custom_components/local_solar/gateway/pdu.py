@@ -133,10 +133,8 @@ def part_of(answer: bytes, whole: Request, wanted: Request) -> bytes:
     """Return the answer to a read whose registers lie within those of another one."""
     if whole.length == wanted.length:
         return answer
-    start, octets = (
-        _ANSWERED.size + 2 * (wanted.address - whole.address),
-        2 * wanted.length,
-    )
+    start = _ANSWERED.size + 2 * (wanted.address - whole.address)
+    octets = 2 * wanted.length
     return _ANSWERED.pack(wanted.function, octets) + answer[start : start + octets]
 
 
